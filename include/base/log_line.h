@@ -1,0 +1,24 @@
+/* Puts one event into text, in each of the formats. Pure and bounded. */
+#ifndef PGSPLICE_BASE_LOG_LINE_H
+#define PGSPLICE_BASE_LOG_LINE_H
+
+#include <time.h>
+
+#include "base/log.h"
+
+struct log_event {
+	enum log_level level;
+	const char *file;
+	int line;
+	const char *message;
+	const struct log_field *fields; /* ends with LOG_FIELD_END */
+	struct timespec wall;           /* UTC */
+};
+
+/* Writes the line with its newline into out and returns its length. A line
+ * that does not fit loses whole fields from the end, never half of one; only
+ * a message or value too long by itself is cut. No terminating NUL. */
+size_t log_line_format(const struct log_event *event, enum log_format format, bool color,
+		       char *out, size_t size);
+
+#endif
