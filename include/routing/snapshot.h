@@ -1,0 +1,40 @@
+/* What workers may do, until when: one immutable, shared picture.
+ *
+ * The control thread makes snapshots; each worker keeps the newest and aborts
+ * every session that it does not permit. Permission compares term, address and
+ * time, so that a snapshot which was skipped for a newer one hides no drop. */
+#ifndef PGSPLICE_ROUTING_SNAPSHOT_H
+#define PGSPLICE_ROUTING_SNAPSHOT_H
+
+#include "net/listen_set.h"
+#include "routing/target.h"
+
+struct snapshot {
+	struct refcount refs;
+	/* Ours, rises by one a snapshot; workers report what they carried out. */
+	uint64_t drop_generation;
+	/* The generation of the cluster data that this answers; for the log. */
+	int64_t store_generation;
+	/* Rises whenever another member, another published address or nobody was
+	 * routed in between. A session belongs to the term it was opened in. */
+	uint64_t term;
+	/* CLOCK_BOOTTIME, ms: from then on nothing is permitted. */
+	int64_t valid_until_ms;
+	struct target *target;     /* the leader; NULL: nobody is routed */
+	struct listen_set *listen; /* NULL: do not listen */
+};
+
+/* Takes references of target and listen (each may be NULL). NULL without memory. */
+struct snapshot *snapshot_new(uint64_t drop_generation, int64_t store_generation, uint64_t term,
+			      int64_t valid_until_ms, struct target *target,
+			      struct listen_set *listen);
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot **snapshot);
+
+/* Whether anybody is routed at this moment. */
+bool snapshot_is_open(const struct snapshot *snapshot, int64_t now_ms);
+/* Whether a session of this term may exchange bytes with addr at this moment. */
+bool snapshot_permits(const struct snapshot *snapshot, uint64_t term, const struct addr *addr,
+		      int64_t now_ms);
+
+#endif

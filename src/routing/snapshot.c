@@ -1,0 +1,50 @@
+/* Snapshots, and the one question they answer. */
+#include "routing/snapshot.h"
+
+struct snapshot *snapshot_new(uint64_t drop_generation, int64_t store_generation, uint64_t term,
+			      int64_t valid_until_ms, struct target *target,
+			      struct listen_set *listen)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	refcount_init(&s->refs);
+	s->drop_generation = drop_generation;
+	s->store_generation = store_generation;
+	s->term = term;
+	s->valid_until_ms = valid_until_ms;
+	s->target = target_ref(target);
+	s->listen = listen_set_ref(listen);
+	return s;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+	if (snapshot != NULL)
+		refcount_take(&snapshot->refs);
+	return snapshot;
+}
+
+void snapshot_unref(struct snapshot **snapshot)
+{
+	struct snapshot *s = TAKE_PTR(*snapshot);
+
+	if (s == NULL || !refcount_drop(&s->refs))
+		return;
+	target_unref(&s->target);
+	listen_set_unref(&s->listen);
+	free(s);
+}
+
+bool snapshot_is_open(const struct snapshot *snapshot, int64_t now_ms)
+{
+	return snapshot->target != NULL && now_ms < snapshot->valid_until_ms;
+}
+
+bool snapshot_permits(const struct snapshot *snapshot, uint64_t term, const struct addr *addr,
+		      int64_t now_ms)
+{
+	return snapshot_is_open(snapshot, now_ms) && snapshot->term == term &&
+	       target_has_addr(snapshot->target, addr);
+}
