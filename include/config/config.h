@@ -1,0 +1,66 @@
+/* The settings of the whole program, from command line and environment. Only
+ * main includes this: it hands each module its own part. */
+#ifndef PGSPLICE_CONFIG_CONFIG_H
+#define PGSPLICE_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "config/option_table.h"
+#include "net/sock.h"
+#include "store/store.h"
+
+/* Texts are NULL when not given, unless it says otherwise. They point into
+ * argv, envp or constants and are not owned. */
+struct config {
+	/* Cluster and store. */
+	const char *cluster_name;    /* never NULL */
+	const char *store_prefix;    /* never NULL */
+	struct store_settings store; /* backend without aliases, its endpoints set */
+
+	/* Listening. */
+	struct {
+		/* At least one; each different. An IP address (IPv6 without brackets),
+		 * a host name, or the path of a unix socket. "::" stands for all
+		 * addresses of both families, and then no other IP address or name is
+		 * in the list. Not yet merged: names that resolve to the same. */
+		struct option_list addresses;
+		const char *port; /* a number or a service name that exists */
+	} listen;
+	bool stop_listening;
+	const char *metrics_listen_address;
+
+	/* Sessions. */
+	struct keepalive_settings client_keepalive;
+	int64_t connect_timeout_ms;
+
+	/* Logging. */
+	struct log_settings log;
+
+	/* Process. */
+	int workers; /* at least 1 */
+	const char *pidfile;
+
+	/* What config_load() itself acts on. */
+	bool debug;
+	bool help;
+	bool version;
+};
+
+enum config_outcome {
+	CONFIG_RUN,     /* *config is complete */
+	CONFIG_DONE,    /* help or version was printed: exit 0 */
+	CONFIG_REFUSED, /* one line says why: exit 1 */
+};
+
+/* Reads the settings; argv and envp must outlive them. What was asked for goes
+ * to out (stdout), errors and notices to err (stderr). The command line beats
+ * the environment, which beats the defaults. No error text repeats a password.
+ * config_deinit() follows in any case. */
+MUST_CHECK enum config_outcome config_load(struct config *config, int argc, char *const *argv,
+					   char *const *envp, FILE *out, FILE *err);
+void config_deinit(struct config *config);
+
+#endif

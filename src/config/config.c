@@ -1,0 +1,462 @@
+/* The options of pgsplice, one row each, and what has to hold between them.
+ * Those of stolon-proxy keep its names, defaults and error texts. Main thread,
+ * before anything else runs. */
+#include "config/config.h"
+
+#include <ctype.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "config/option_source.h"
+#include "net/addr.h"
+
+#define OPTION_TARGET struct config
+
+#define GROUP_STORE   "Cluster and store"
+#define GROUP_LISTEN  "Listening"
+#define GROUP_SESSION "Sessions"
+#define GROUP_LOG     "Logging"
+#define GROUP_PROCESS "Process"
+
+#define MOST_AUTO_WORKERS 8 /* a few saturate a network card; more is for --workers to say */
+#define LONGEST_LABEL     63
+#define LONGEST_HOST_NAME 253
+#define SCHEME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-."
+
+enum backend {
+	BACKEND_FILE,
+	BACKEND_ETCDV2,
+	BACKEND_ETCDV3,
+	BACKEND_CONSUL,
+	BACKEND_KUBERNETES,
+};
+
+/* The first name of a backend is the one the store knows, the others are
+ * aliases. A backend whose first name is unlisted is not built yet. */
+static const struct option_choice backends[] = {
+	{"file", BACKEND_FILE, false},
+	{"etcdv2", BACKEND_ETCDV2, true},
+	{"etcd", BACKEND_ETCDV2, true},
+	{"etcdv3", BACKEND_ETCDV3, true},
+	{"etcd3", BACKEND_ETCDV3, true},
+	{"consul", BACKEND_CONSUL, true},
+	{"kubernetes", BACKEND_KUBERNETES, true},
+	{NULL, 0, false},
+};
+
+static const struct option_choice log_levels[] = {
+	{"debug", LOG_LEVEL_DEBUG, false},
+	{"info", LOG_LEVEL_INFO, false},
+	{"warn", LOG_LEVEL_WARN, false},
+	{"error", LOG_LEVEL_ERROR, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice log_formats[] = {
+	{"logfmt", LOG_FORMAT_LOGFMT, false},
+	{"json", LOG_FORMAT_JSON, false},
+	{"stolon", LOG_FORMAT_STOLON, false},
+	{NULL, 0, false},
+};
+
+static bool accepts_listen_address(const char *text);
+static bool accepts_port(const char *text);
+
+static const struct option rows[] = {
+	OPT_TEXT(GROUP_STORE, "cluster-name", cluster_name, "NAME", NULL,
+		 "Name of the cluster. Required.", .marks = OPTION_STOLON),
+	OPT_NAME(GROUP_STORE, "store-backend", store.backend, "NAME", NULL, backends,
+		 "Kind of the store that holds the cluster's state. Required.",
+		 .complaint = {"Unknown store backend: \"", "\""}, .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-endpoints", store.endpoints, "LIST", NULL,
+		 "Where the store is: the directory of a file store, else a comma list of URLs.",
+		 .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-prefix", store_prefix, "PREFIX", "stolon/cluster",
+		 "Key in the store under which the clusters are.", .marks = OPTION_STOLON),
+	OPT_MSEC(GROUP_STORE, "store-timeout", store.timeout_ms, "5s", 1, 3600000,
+		 "Give up on one store request after this long.", .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-cert-file", store.cert_file, "FILE", NULL,
+		 "Client certificate for the store (https only).", .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-key", store.key_file, "FILE", NULL,
+		 "Private key of that certificate.", .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-ca-file", store.ca_file, "FILE", NULL,
+		 "Certificates to trust instead of the system's (https only).",
+		 .marks = OPTION_STOLON),
+	OPT_BOOL(GROUP_STORE, "store-skip-tls-verify", store.skip_tls_verify, "false",
+		 "Do not check the store's certificate.", .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "kube-resource-kind", store.kube_resource_kind, "KIND", NULL,
+		 "Kubernetes resource that holds the state; only configmap.",
+		 .marks = OPTION_STOLON),
+
+	OPT_LIST(GROUP_LISTEN, "listen-address", listen.addresses, "ADDRESS", "127.0.0.1",
+		 "IP address, host name or path of a unix socket; may be repeated or a comma list. "
+		 "Empty, 0.0.0.0 or :: for all.",
+		 .accepts = accepts_listen_address,
+		 .allowed = "an IP address without port, a host name or the path of a unix "
+			    "socket (at most 107 bytes), or a comma list of these",
+		 .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_LISTEN, "port", listen.port, "PORT", "5432", "Port or service name.",
+		 .accepts = accepts_port, .allowed = "1 to 65535 or the name of a service",
+		 .marks = OPTION_STOLON | OPTION_NO_URL),
+	OPT_BOOL(GROUP_LISTEN, "stop-listening", stop_listening, "true",
+		 "Stop listening once the store has been out of reach for too long.",
+		 .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_LISTEN, "metrics-listen-address", metrics_listen_address, "HOST:PORT", NULL,
+		 "Where to serve /metrics; accepted, but not in this version.",
+		 .marks = OPTION_STOLON),
+
+	OPT_INT(GROUP_SESSION, "tcp-keepalive-idle", client_keepalive.idle_s, "0", 0, 32767,
+		"Seconds of silence before keepalive probes; 0 leaves the system's.",
+		.complaint = {"tcp keepalive idle value must be greater or equal to 0: \"", "\""},
+		.marks = OPTION_STOLON),
+	OPT_INT(GROUP_SESSION, "tcp-keepalive-interval", client_keepalive.interval_s, "0", 0, 32767,
+		"Seconds between keepalive probes; 0 leaves the system's.",
+		.complaint = {"tcp keepalive interval value must be greater or equal to 0: \"",
+			      "\""},
+		.marks = OPTION_STOLON),
+	OPT_INT(GROUP_SESSION, "tcp-keepalive-count", client_keepalive.count, "0", 0, 127,
+		"Unanswered probes that end a connection; 0 leaves the system's.",
+		.complaint = {"tcp keepalive count value must be greater or equal to 0: \"", "\""},
+		.marks = OPTION_STOLON),
+	OPT_MSEC(GROUP_SESSION, "connect-timeout", connect_timeout_ms, "5s", 100, 3600000,
+		 "Give up on a connection to PostgreSQL after this long."),
+
+	OPT_CHOICE(GROUP_LOG, "log-level", log.level, "LEVEL", "info", log_levels,
+		   "Least important messages to log.", .complaint = {"invalid log level: ", ""},
+		   .marks = OPTION_STOLON),
+	OPT_CHOICE(GROUP_LOG, "log-format", log.format, "FORMAT", "logfmt", log_formats,
+		   "Form of a log line."),
+	OPT_BOOL(GROUP_LOG, "log-color", log.color, "auto",
+		 "Color the level in the stolon format; auto: when stderr is a terminal.",
+		 .marks = OPTION_STOLON | OPTION_AUTO),
+	OPT_BOOL(GROUP_LOG, "debug", debug, "false", "As --log-level=debug.",
+		 .deprecated = "use --log-level=debug instead",
+		 .marks = OPTION_STOLON | OPTION_HIDDEN),
+
+	OPT_INT(GROUP_PROCESS, "workers", workers, "0", 0, 64,
+		"Threads that serve sessions; 0: one for each available core, at most 8."),
+	OPT_TEXT(GROUP_PROCESS, "pidfile", pidfile, "FILE", NULL,
+		 "Write the process id to this file."),
+	OPT_BOOL(GROUP_PROCESS, "help", help, "false", "Print this help and exit.",
+		 .short_name = 'h', .marks = OPTION_COMMAND_LINE),
+	OPT_BOOL(GROUP_PROCESS, "version", version, "false", "Print the version and exit.",
+		 .marks = OPTION_COMMAND_LINE),
+};
+
+static const struct option_table table = {rows, ARRAY_LEN(rows), "PGSPLICE_", "STPROXY_"};
+
+static bool is_host_name(const char *text)
+{
+	size_t length = strlen(text);
+	size_t label = 0;
+	bool numeric = true; /* the last label: then it is a mistyped IPv4 address */
+
+	if (length == 0 || length > LONGEST_HOST_NAME)
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c == '.' && label > 0 && i + 1 == length)
+			break; /* a name may end with a dot */
+		if (c == '.' && label > 0) {
+			label = 0;
+			numeric = true;
+			continue;
+		}
+		if (!isalnum(c) && c != '-' && c != '_')
+			return false;
+		numeric = numeric && isdigit(c);
+		if (++label > LONGEST_LABEL)
+			return false;
+	}
+	return !numeric;
+}
+
+static bool accepts_listen_address(const char *text)
+{
+	struct addr addr;
+
+	if (text[0] == '/')
+		return strlen(text) < sizeof(((struct sockaddr_un *)0)->sun_path);
+	return text[0] == '\0' || addr_parse_ip(text, 0, &addr) == 0 || is_host_name(text);
+}
+
+static bool accepts_port(const char *text)
+{
+	uint16_t port;
+
+	return addr_parse_port(text, &port) == 0;
+}
+
+/* Whether list items are the same, or the wildcard covers b. */
+static bool covers(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0 || (strcmp(a, "::") == 0 && b[0] != '/');
+}
+
+/* Makes items of one meaning look the same, then keeps what no other covers:
+ * listening twice on an address fails. */
+static int settle_listen_addresses(struct option_list *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		char *item = list->items[i];
+		struct addr addr;
+
+		if (*item == '\0' || (addr_parse_ip(item, 0, &addr) == 0 && addr_is_any(&addr))) {
+			char *all = strdup("::");
+			if (all == NULL)
+				return -ENOMEM;
+			list->items[i] = all;
+			free(item);
+		} else if (*item == '[') {
+			item[strlen(item) - 1] = '\0';
+			memmove(item, item + 1, strlen(item));
+		}
+	}
+	for (size_t i = 0; i < list->count; i++) {
+		char *item = list->items[i];
+		bool covered = false;
+
+		for (size_t j = 0; j < kept && !covered; j++)
+			covered = covers(list->items[j], item);
+		for (size_t j = i + 1; j < list->count && !covered; j++)
+			covered = covers(list->items[j], item) && !covers(item, list->items[j]);
+		if (covered)
+			free(item);
+		else
+			list->items[kept++] = item;
+	}
+	list->count = kept;
+	return 0;
+}
+
+static int available_cores(void)
+{
+	cpu_set_t set;
+	long count;
+
+	/* Fails where there are more cores than the set has bits. */
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		count = CPU_COUNT(&set);
+	else
+		count = sysconf(_SC_NPROCESSORS_ONLN);
+	if (count < 1)
+		return 1;
+	return count > MOST_AUTO_WORKERS ? MOST_AUTO_WORKERS : (int)count;
+}
+
+static int refuse_endpoints(const struct config *config, const char *problem, FILE *err)
+{
+	fprintf(err, "%s (--store-endpoints is \"", problem);
+	option_print_value(config->store.endpoints, err);
+	fputs("\")\n", err);
+	return ERR_SYNTAX;
+}
+
+/* The length of "https" in https://host, 0 without a scheme. */
+static size_t scheme_length(const char *endpoint)
+{
+	size_t length = strspn(endpoint, SCHEME_CHARACTERS);
+
+	if (!isalpha((unsigned char)*endpoint) || strncmp(endpoint + length, "://", 3) != 0)
+		return 0;
+	return length;
+}
+
+static int check_url_endpoints(struct config *config, enum backend backend, FILE *err)
+{
+	const char *at;
+	const char *first = "";
+	size_t first_length = 0;
+	size_t count = 0;
+
+	if (config->store.endpoints == NULL)
+		config->store.endpoints = backend == BACKEND_CONSUL ? "http://127.0.0.1:8500"
+								    : "http://127.0.0.1:2379";
+	for (at = config->store.endpoints;; at++) {
+		size_t length = scheme_length(at);
+		const char *scheme = length == 0 ? "http" : at;
+
+		length = length == 0 ? strlen("http") : length;
+		if (count++ == 0) {
+			first = scheme;
+			first_length = length;
+		}
+		if (length != first_length || strncasecmp(scheme, first, length) != 0)
+			return refuse_endpoints(config,
+						"all the endpoints must have the same scheme", err);
+		at += strcspn(at, ",");
+		if (*at == '\0')
+			break;
+	}
+	if (!(first_length == 4 && strncasecmp(first, "http", 4) == 0) &&
+	    !(first_length == 5 && strncasecmp(first, "https", 5) == 0))
+		return refuse_endpoints(config, "endpoints scheme must be http or https", err);
+	if (backend == BACKEND_CONSUL && count > 1)
+		return refuse_endpoints(config, "consul does not support multiple endpoints", err);
+	return 0;
+}
+
+static int check_file_endpoint(struct config *config, FILE *err)
+{
+	const char *directory = config->store.endpoints;
+
+	if (directory != NULL && strncmp(directory, "file://", 7) == 0)
+		directory += 7;
+	if (directory == NULL || *directory == '\0') {
+		fputs("store endpoints required: with --store-backend=file, --store-endpoints must "
+		      "be a directory\n",
+		      err);
+		return ERR_SYNTAX;
+	}
+	if (strchr(directory, ',') != NULL)
+		return refuse_endpoints(config, "file store takes exactly one directory", err);
+	config->store.endpoints = directory;
+	return 0;
+}
+
+static int check_kubernetes(const struct config *config, FILE *err)
+{
+	const char *kind = config->store.kube_resource_kind;
+
+	if (kind == NULL) {
+		fputs("unspecified kubernetes resource kind (--kube-resource-kind must be "
+		      "configmap)\n",
+		      err);
+		return ERR_SYNTAX;
+	}
+	if (strcmp(kind, "configmap") == 0)
+		return 0;
+	fputs("wrong kubernetes resource kind: \"", err);
+	option_print_value(kind, err);
+	fputs("\" (--kube-resource-kind must be configmap)\n", err);
+	return ERR_SYNTAX;
+}
+
+/* Replaces an alias by the backend's first name; refuses what is not built. */
+static int settle_backend(struct config *config, enum backend backend, FILE *err)
+{
+	const struct option_choice *first = backends;
+
+	while (first->value != (int)backend)
+		first++;
+	if (first->unlisted) {
+		fprintf(err, "store backend \"%s\" is not in this version of pgsplice: use ",
+			config->store.backend);
+		option_print_choices(backends, err);
+		fputs(" (--store-backend)\n", err);
+		return ERR_SYNTAX;
+	}
+	config->store.backend = first->name;
+	return 0;
+}
+
+static enum backend backend_named(const char *name)
+{
+	const struct option_choice *choice = backends;
+
+	while (strcmp(choice->name, name) != 0)
+		choice++;
+	return (enum backend)choice->value;
+}
+
+/* What stolon refuses is refused in its words first, built or not. */
+static int check_store(struct config *config, FILE *err)
+{
+	int r = 0;
+
+	if (config->store.backend == NULL) {
+		fputs("store backend type required: --store-backend must be ", err);
+		option_print_choices(backends, err);
+		fputc('\n', err);
+		return ERR_SYNTAX;
+	}
+	enum backend backend = backend_named(config->store.backend);
+	switch (backend) {
+	case BACKEND_FILE:
+		r = check_file_endpoint(config, err);
+		break;
+	case BACKEND_ETCDV2:
+	case BACKEND_ETCDV3:
+	case BACKEND_CONSUL:
+		r = check_url_endpoints(config, backend, err);
+		break;
+	case BACKEND_KUBERNETES:
+		r = check_kubernetes(config, err);
+		break;
+	}
+	return r < 0 ? r : settle_backend(config, backend, err);
+}
+
+static int check(struct config *config, FILE *err)
+{
+	if (config->cluster_name == NULL) {
+		fputs("cluster name required: --cluster-name must not be empty\n", err);
+		return ERR_SYNTAX;
+	}
+	int r = check_store(config, err);
+	if (r < 0)
+		return r;
+	r = settle_listen_addresses(&config->listen.addresses);
+	if (r < 0) {
+		fprintf(err, "--listen-address: %s\n", err_text(r));
+		return r;
+	}
+	if (config->store_prefix == NULL)
+		config->store_prefix = ""; /* given as empty: the clusters are at the root */
+	if (config->debug)
+		config->log.level = LOG_LEVEL_DEBUG;
+	if (config->workers == 0)
+		config->workers = available_cores();
+	return 0;
+}
+
+static void print_help(FILE *out)
+{
+	fputs("pgsplice: a TCP proxy that connects PostgreSQL clients to the leader of a cluster\n"
+	      "\nUsage: pgsplice [flags]\n",
+	      out);
+	option_table_print(&table, out);
+	fputs("\nFlags are --name value or --name=value, booleans --name or --name=false.\n"
+	      "\nEnvironment: every flag but --help and --version can be given as PGSPLICE_NAME,\n"
+	      "in upper case with _ for -, such as PGSPLICE_STORE_BACKEND. The flags of "
+	      "stolon-proxy\n"
+	      "are also taken from STPROXY_NAME, where there is no PGSPLICE_NAME. The command "
+	      "line\n"
+	      "beats the environment; an empty variable counts as unset.\n",
+	      out);
+}
+
+enum config_outcome config_load(struct config *config, int argc, char *const *argv,
+				char *const *envp, FILE *out, FILE *err)
+{
+	*config = (struct config){.log.color = isatty(STDERR_FILENO)};
+	int r = option_table_set_defaults(&table, config);
+	if (r < 0) {
+		fprintf(err, "settings: %s\n", err_text(r));
+		return CONFIG_REFUSED;
+	}
+	if (option_scan_flags(&table, config, argc, argv, err) < 0)
+		return CONFIG_REFUSED;
+	if (config->help) {
+		print_help(out);
+		return CONFIG_DONE;
+	}
+	if (config->version) {
+		fputs("pgsplice version " PGSPLICE_VERSION "\n", out);
+		return CONFIG_DONE;
+	}
+	if (option_read_environment(&table, config, envp, err) < 0 ||
+	    option_read_flags(&table, config, argc, argv, err) < 0 || check(config, err) < 0)
+		return CONFIG_REFUSED;
+	return CONFIG_RUN;
+}
+
+void config_deinit(struct config *config)
+{
+	option_table_deinit(&table, config);
+}
