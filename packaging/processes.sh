@@ -74,6 +74,6 @@ stop_all() {
 	done
 	# A step under way, or one whose id was not yet noted when a signal came.
 	for pid in $(jobs -p); do
-		stop_group "$pid" INT TERM KILL
+		stop_group "$pid" TERM INT KILL
 	done
 }
