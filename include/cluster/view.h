@@ -21,8 +21,8 @@ enum view_status {
 struct view_member {
 	const char *uid;
 	const char *keeper_uid;      /* "" if absent */
-	const char *role;            /* "master", "standby" or "" */
-	const char *followed_uid;    /* db that it replicates from, or "" */
+	const char *role;            /* as published: "master", "standby" or "" */
+	const char *followed_uid;    /* db of this cluster it replicates from, or "" */
 	const char *listen_address;  /* as published: IP, host name, or "" */
 	const char *port;            /* as published: number, service name, or "" */
 	bool healthy;
@@ -38,7 +38,9 @@ struct view *view_ref(struct view *view);
 void view_unref(struct view **view);
 
 enum view_status view_status(const struct view *view);
-/* Why the status is BAD_FORMAT or BAD_SPEC, in stolon's words; else "". */
+/* Why the status is BAD_FORMAT or BAD_SPEC, in stolon's words where we know
+ * them, else ""; printable ASCII. stolon-proxy logs that of a BAD_SPEC behind
+ * "clusterdata validation failed: ". */
 const char *view_problem(const struct view *view);
 
 /* The rest is meaningful for VIEW_OK only. */
@@ -56,6 +58,7 @@ const char *view_leader_uid(const struct view *view);
 /* Whether enabledProxies names this proxy. */
 bool view_enables(const struct view *view, const char *proxy_uid);
 
+/* Sorted by uid, which is the key in the data; null entries are left out. */
 size_t view_member_count(const struct view *view);
 const struct view_member *view_member_at(const struct view *view, size_t index);
 /* NULL if there is none, or if its entry is null. */

@@ -9,7 +9,8 @@
 
 /* Decodes as Go does for stolon-proxy: unknown fields are ignored, keys match
  * without regard to case, null is absent, the last of several equal keys wins,
- * a known field of the wrong type fails the whole document.
+ * a known field of the wrong type fails the whole document. Where we are
+ * stricter is said in go_json.h.
  *
  * Returns 0 and a new reference; an empty or undecodable document returns a
  * negative error, and `error` says what and where ("dbs.ab12.status.port: number,
