@@ -7,16 +7,16 @@
 
 enum {
 	ERR_BASE = -20000,
-	ERR_SYNTAX,       /* text that does not parse */
-	ERR_RANGE,        /* a number outside of what is allowed */
-	ERR_TYPE,         /* JSON of another type than the field has */
-	ERR_UNIT,         /* a duration without its unit */
-	ERR_NO_NAME,      /* the name does not exist (NXDOMAIN, or no address) */
-	ERR_DNS,          /* the name could not be looked up now */
-	ERR_NO_PERMIT,    /* the current snapshot forbids it */
-	ERR_LOOP,         /* the target is one of our own listeners */
-	ERR_NOT_REGULAR,  /* a path in the store that is not a regular file */
-	ERR_TOO_LARGE,    /* more bytes than we accept */
+	ERR_SYNTAX,      /* text that does not parse */
+	ERR_RANGE,       /* a number outside of what is allowed */
+	ERR_TYPE,        /* JSON of another type than the field has */
+	ERR_UNIT,        /* a duration without its unit */
+	ERR_NO_NAME,     /* the name does not exist (NXDOMAIN, or no address) */
+	ERR_DNS,         /* the name could not be looked up now */
+	ERR_NO_PERMIT,   /* the current snapshot forbids it */
+	ERR_LOOP,        /* the target is one of our own listeners */
+	ERR_NOT_REGULAR, /* a path in the store that is not a regular file */
+	ERR_TOO_LARGE,   /* more bytes than we accept */
 };
 
 /* Text of any error returned in this project. Never NULL, never freed; for an

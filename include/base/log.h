@@ -78,7 +78,8 @@ void log_write(enum log_level level, const char *file, int line, const char *mes
 
 #define LOG_AT(level, message, ...)                                                                \
 	log_write(level, __FILE__, __LINE__, message,                                              \
-		  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {LOG_FIELD_END, NULL, NULL, 0}})
+		  (const struct log_field[]){                                                      \
+			  __VA_ARGS__ __VA_OPT__(, ){LOG_FIELD_END, NULL, NULL, 0}})
 #define log_error(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)  LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)

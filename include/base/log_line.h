@@ -18,7 +18,7 @@ struct log_event {
 /* Writes the line with its newline into out and returns its length. A line
  * that does not fit loses whole fields from the end, never half of one; only
  * a message or value too long by itself is cut. No terminating NUL. */
-size_t log_line_format(const struct log_event *event, enum log_format format, bool color,
-		       char *out, size_t size);
+size_t log_line_format(const struct log_event *event, enum log_format format, bool color, char *out,
+		       size_t size);
 
 #endif

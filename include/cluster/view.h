@@ -20,16 +20,16 @@ enum view_status {
 /* One PostgreSQL server of the cluster ("db" in stolon's words). */
 struct view_member {
 	const char *uid;
-	const char *keeper_uid;      /* "" if absent */
-	const char *role;            /* as published: "master", "standby" or "" */
-	const char *followed_uid;    /* db of this cluster it replicates from, or "" */
-	const char *listen_address;  /* as published: IP, host name, or "" */
-	const char *port;            /* as published: number, service name, or "" */
+	const char *keeper_uid;     /* "" if absent */
+	const char *role;           /* as published: "master", "standby" or "" */
+	const char *followed_uid;   /* db of this cluster it replicates from, or "" */
+	const char *listen_address; /* as published: IP, host name, or "" */
+	const char *port;           /* as published: number, service name, or "" */
 	bool healthy;
-	int64_t generation;          /* wanted by the sentinel */
-	int64_t current_generation;  /* carried out by the keeper */
+	int64_t generation;         /* wanted by the sentinel */
+	int64_t current_generation; /* carried out by the keeper */
 	uint64_t timeline;
-	uint64_t wal_position;       /* bytes */
+	uint64_t wal_position; /* bytes */
 };
 
 struct view;

@@ -14,7 +14,7 @@
 
 /* Where to listen: an address with its port, or a unix socket. */
 struct listen_address {
-	struct addr addr;                                        /* family AF_UNIX: see path */
+	struct addr addr; /* family AF_UNIX: see path */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 

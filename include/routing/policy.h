@@ -10,20 +10,20 @@ enum situation {
 	SITUATION_NO_CLUSTER_DATA,
 	SITUATION_BAD_CLUSTER_DATA, /* decoded, but not acceptable */
 	SITUATION_NO_PROXY_OBJECT,
-	SITUATION_NO_LEADER,        /* none named, or one that is not in the data */
-	SITUATION_NO_ADDRESS,       /* the leader's address or port is empty */
-	SITUATION_UNRESOLVED,       /* the address cannot be resolved */
-	SITUATION_RESOLVING,        /* not known yet: a lookup is under way */
-	SITUATION_LOOP,             /* the address leads back to this proxy */
-	SITUATION_NOT_ENABLED,      /* the sentinel has not enabled this proxy */
+	SITUATION_NO_LEADER,   /* none named, or one that is not in the data */
+	SITUATION_NO_ADDRESS,  /* the leader's address or port is empty */
+	SITUATION_UNRESOLVED,  /* the address cannot be resolved */
+	SITUATION_RESOLVING,   /* not known yet: a lookup is under way */
+	SITUATION_LOOP,        /* the address leads back to this proxy */
+	SITUATION_NOT_ENABLED, /* the sentinel has not enabled this proxy */
 	SITUATION_ROUTED,
 };
 #define SITUATION_COUNT (SITUATION_ROUTED + 1)
 
 /* How a situation enters the check (reference: stolon-proxy's table). */
 struct situation_rules {
-	bool acknowledges; /* the generation is published once sessions are cut */
-	bool counts;       /* the check is good, if also the publish succeeded ... */
+	bool acknowledges;          /* the generation is published once sessions are cut */
+	bool counts;                /* the check is good, if also the publish succeeded ... */
 	bool counts_unacknowledged; /* ... or even if it failed */
 };
 const struct situation_rules *situation_rules(enum situation situation);

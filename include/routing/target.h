@@ -9,9 +9,9 @@
 
 struct target {
 	struct refcount refs;
-	char *member;    /* the cluster's name for it */
-	char *published; /* "host:port" as the cluster data has it */
-	size_t count;    /* at least 1 */
+	char *member;        /* the cluster's name for it */
+	char *published;     /* "host:port" as the cluster data has it */
+	size_t count;        /* at least 1 */
 	struct addr addrs[]; /* with ports, in the order in which to try them */
 };
 

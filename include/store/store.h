@@ -16,10 +16,10 @@
 #include "net/loop.h"
 
 struct store_settings {
-	const char *backend;         /* "file", … */
-	const char *endpoints;       /* file: the directory; others: comma list */
-	int64_t timeout_ms;          /* of one request */
-	const char *cert_file;       /* NULL or path, as the next two */
+	const char *backend;   /* "file", … */
+	const char *endpoints; /* file: the directory; others: comma list */
+	int64_t timeout_ms;    /* of one request */
+	const char *cert_file; /* NULL or path, as the next two */
 	const char *key_file;
 	const char *ca_file;
 	bool skip_tls_verify;

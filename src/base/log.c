@@ -30,9 +30,9 @@ static struct {
 	struct log_settings settings;
 	atomic_bool running; /* written by start and stop; release/acquire: the ring is set up */
 	atomic_bool stopping;
-	atomic_uint head;    /* next slot to claim: every producer, relaxed, order is the slot's */
-	unsigned tail;       /* the writer's own */
-	atomic_uint lost;    /* lines dropped since last reported; a mere count */
+	atomic_uint head;     /* next slot to claim: every producer, relaxed, order is the slot's */
+	unsigned tail;        /* the writer's own */
+	atomic_uint lost;     /* lines dropped since last reported; a mere count */
 	atomic_bool sleeping; /* the writer is about to wait: seq_cst against the slots' turns */
 	int wakeup;
 	pthread_t writer;
@@ -62,16 +62,16 @@ static struct slot *claim_slot(unsigned *ret_position)
 
 	for (;;) {
 		struct slot *slot = &ring.slots[position % SLOT_COUNT];
-		int ahead = (int)(atomic_load_explicit(&slot->turn, memory_order_acquire) -
-				  position);
+		int ahead =
+			(int)(atomic_load_explicit(&slot->turn, memory_order_acquire) - position);
 
 		if (ahead < 0)
 			return NULL; /* full */
 		if (ahead > 0) {
 			position = atomic_load_explicit(&ring.head, memory_order_relaxed);
-		} else if (atomic_compare_exchange_weak_explicit(
-				   &ring.head, &position, position + 1, memory_order_relaxed,
-				   memory_order_relaxed)) {
+		} else if (atomic_compare_exchange_weak_explicit(&ring.head, &position,
+								 position + 1, memory_order_relaxed,
+								 memory_order_relaxed)) {
 			*ret_position = position;
 			return slot;
 		}

@@ -211,8 +211,8 @@ static void put_logfmt(struct out *o, const struct log_event *e)
 	put_logfmt_fields(o, e->fields);
 }
 
-size_t log_line_format(const struct log_event *event, enum log_format format, bool color,
-		       char *out, size_t size)
+size_t log_line_format(const struct log_event *event, enum log_format format, bool color, char *out,
+		       size_t size)
 {
 	struct out o = {out, 0, size - 2, false}; /* room kept for "}" and "\n" */
 

@@ -48,14 +48,9 @@ static const struct duration_unit {
 	const char *name;
 	uint64_t ns;
 } duration_units[] = {
-	{"ns", 1},
-	{"us", 1000},
-	{"\xc2\xb5s", 1000}, /* micro sign */
-	{"\xce\xbcs", 1000}, /* Greek mu */
-	{"ms", 1000000},
-	{"s", 1000000000},
-	{"m", 60000000000},
-	{"h", 3600000000000},
+	{"ns", 1},           {"us", 1000},      {"\xc2\xb5s", 1000}, /* micro sign */
+	{"\xce\xbcs", 1000},                                         /* Greek mu */
+	{"ms", 1000000},     {"s", 1000000000}, {"m", 60000000000},  {"h", 3600000000000},
 };
 
 /* The unit that is exactly the text up to the next digit or point, or NULL. */

@@ -18,7 +18,8 @@ struct watch {
 	struct store_request *read; /* NULL: none under way */
 	int64_t read_sent_ms;
 	uint64_t revision;    /* of the newest value seen */
-	struct view *view;    /* of the newest value that decoded; NULL: none */
+	bool decoded;         /* that value did */
+	struct view *view;    /* of the newest value that did; NULL: none */
 	struct strbuf source; /* the bytes of view */
 };
 
@@ -51,11 +52,12 @@ static int decode(struct watch *w, const struct store_value *value,
 static void pass_on(struct watch *w, const struct store_value *value, int64_t read_sent_ms)
 {
 	char error[VIEW_ERROR_SIZE] = "out of memory";
-	struct watch_update update = {.outcome = WATCH_VIEW, .text = "",
-				      .read_sent_ms = read_sent_ms};
+	struct watch_update update = {
+		.outcome = WATCH_VIEW, .text = "", .read_sent_ms = read_sent_ms};
 
 	w->revision = value->revision;
-	if (decode(w, value, error) < 0) {
+	w->decoded = decode(w, value, error) == 0;
+	if (!w->decoded) {
 		update.outcome = WATCH_UNDECODABLE;
 		update.text = error;
 	} else {
@@ -67,20 +69,22 @@ static void pass_on(struct watch *w, const struct store_value *value, int64_t re
 static void on_read(int error, const char *text, const struct store_value *value, void *arg)
 {
 	struct watch *w = arg;
-	struct watch_update update = {.outcome = WATCH_UNREACHABLE, .text = text,
-				      .read_sent_ms = w->read_sent_ms};
+	struct watch_update update = {
+		.outcome = WATCH_UNREACHABLE, .text = text, .read_sent_ms = w->read_sent_ms};
 
 	w->read = NULL;
-	if (error == 0 && value->revision < w->revision) {
-		/* The watch was faster, and what it brought still stands: this read
-		 * proves nothing newer. */
-		update.text = "the answer is older than what the watch has brought";
-		error = -ESTALE;
-	}
-	if (error < 0)
-		w->cb(&update, w->arg);
-	else
+	if (error == 0 && value->revision >= w->revision) {
 		pass_on(w, value, w->read_sent_ms);
+		return;
+	}
+	if (error == 0 && w->decoded) {
+		/* The watch was faster: the store held what it brought after this
+		 * read was sent, so the read vouches for that as well. */
+		update.outcome = WATCH_VIEW;
+		update.view = w->view;
+		update.text = "";
+	}
+	w->cb(&update, w->arg);
 }
 
 static void on_change(const struct store_value *value, void *arg)

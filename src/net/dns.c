@@ -73,7 +73,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
 static struct dns_socket *find_socket(struct dns *dns, evutil_socket_t fd)
 {
-	list_for_each(node, &dns->sockets) {
+	list_for_each (node, &dns->sockets) {
 		struct dns_socket *s = CONTAINER_OF(node, struct dns_socket, node);
 		if (event_get_fd(&s->event) == fd)
 			return s;
@@ -160,13 +160,13 @@ void dns_close(struct dns **dns)
 
 	if (d == NULL)
 		return;
-	list_for_each_safe(node, &d->lookups) {
+	list_for_each_safe (node, &d->lookups) {
 		struct dns_lookup *l = CONTAINER_OF(node, struct dns_lookup, node);
 		dns_cancel(&l);
 	}
 	ares_destroy(d->channel); /* answers every lookup: on_answer() frees them */
 	loop_timer_stop(&d->timer);
-	list_for_each_safe(node, &d->sockets) {
+	list_for_each_safe (node, &d->sockets) {
 		struct dns_socket *s = CONTAINER_OF(node, struct dns_socket, node);
 		event_del(&s->event);
 		free(s);
@@ -226,8 +226,8 @@ static void on_lookup_timer(evutil_socket_t fd, short what, void *arg)
 int dns_lookup(struct dns *dns, const char *name, int64_t timeout_ms, dns_cb *cb, void *arg,
 	       struct dns_lookup **ret_lookup)
 {
-	struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC,
-					    .ai_socktype = SOCK_STREAM};
+	struct ares_addrinfo_hints hints = {
+		.ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct dns_lookup *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)

@@ -86,8 +86,7 @@ static bool is_stale_socket(const struct sockaddr_un *name)
 {
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	return fd >= 0 &&
-	       connect(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 &&
+	return fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 &&
 	       errno == ECONNREFUSED;
 }
 

@@ -1,7 +1,6 @@
 /* stolon-proxy's rules as a table, and the one reading of the cluster data. */
 #include "routing/policy.h"
 
-
 static const struct {
 	const char *name;
 	struct situation_rules rules;
@@ -55,7 +54,7 @@ struct decision policy_decide(const struct view *view, const char *proxy_uid)
 	else if (*d.leader->listen_address == '\0' || *d.leader->port == '\0')
 		d.situation = SITUATION_NO_ADDRESS;
 	else
-		d.situation = view_enables(view, proxy_uid) ? SITUATION_ROUTED
-							    : SITUATION_NOT_ENABLED;
+		d.situation =
+			view_enables(view, proxy_uid) ? SITUATION_ROUTED : SITUATION_NOT_ENABLED;
 	return d;
 }

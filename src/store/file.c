@@ -498,7 +498,8 @@ int file_store_open(const struct store_settings *settings, struct loop *loop,
 	s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (s->directory == NULL)
 		goto fail;
-	r = s->work < 0 || s->inotify < 0 ? -errno : wakeup_init(&s->finished, loop, on_finished, s);
+	r = s->work < 0 || s->inotify < 0 ? -errno
+					  : wakeup_init(&s->finished, loop, on_finished, s);
 	if (r == 0)
 		r = thread_start(&s->thread, "store", run_io, s);
 	if (r < 0)

@@ -1,0 +1,75 @@
+/* All sessions of one worker, by state, with what they share: the snapshot in
+ * force, the scratch buffer, the counters and one timer. Worker thread. */
+#ifndef PGSPLICE_SESSION_SESSION_LIST_H
+#define PGSPLICE_SESSION_SESSION_LIST_H
+
+#include "net/loop.h"
+#include "net/sock.h"
+#include "routing/snapshot.h"
+#include "session/pump.h"
+#include "session/session_stats.h"
+
+struct session_settings {
+	int64_t connect_timeout_ms;
+	struct keepalive_settings server_keepalive;
+};
+
+enum session_state {
+	SESSION_CONNECTING,
+	SESSION_OPEN,
+	SESSION_DRAINING, /* over, but the kernels have bytes left to deliver */
+	SESSION_CLOSED,
+};
+
+/* The worker, as its sessions see it. */
+struct session_host {
+	/* A newer snapshot waits: session_list_refresh() then calls adopt(), which
+	 * calls session_list_adopt(). */
+	bool (*has_news)(void *arg);
+	void (*adopt)(void *arg);
+	/* A session's descriptors and memory are free again. */
+	void (*ended)(void *arg);
+	void *arg;
+};
+
+struct session_list {
+	struct loop *loop;
+	const struct session_settings *settings;
+	const struct session_host *host;
+	struct snapshot *snapshot; /* in force */
+	struct pump_scratch scratch;
+	struct list by_state[SESSION_CLOSED];
+	struct loop_timer timer; /* connect time-outs and draining; runs while needed */
+	uint64_t next_id;        /* of a session: next_id, then id_step more each */
+	uint64_t id_step;
+	bool shutting_down; /* cuts are for CLOSE_SHUTDOWN */
+	struct session_stats stats;
+	/* Open server sockets, connects included. Written by the worker, read by
+	 * the watchdog; relaxed: the watchdog looks again and again. */
+	atomic_int servers;
+	int64_t log_second;   /* for the rate limit of session lines */
+	unsigned log_lines;   /* in that second */
+	unsigned log_skipped; /* since the last line */
+};
+
+MUST_CHECK int session_list_init(struct session_list *list, struct loop *loop,
+				 const struct session_settings *settings,
+				 const struct session_host *host, uint64_t first_id,
+				 uint64_t id_step);
+/* All sessions must be closed. */
+void session_list_deinit(struct session_list *list);
+
+/* Makes snapshot the one in force (takes a reference) and aborts the server
+ * side of every session that it forbids. Once this has returned, no forbidden
+ * server socket is open. Returns how many were aborted; they are finished by
+ * session_list_finish_cut(), which the caller must call. */
+MUST_CHECK unsigned session_list_adopt(struct session_list *list, struct snapshot *snapshot,
+				       struct list *cut);
+/* Aborts the client sides of those that were cut, then logs and frees them. */
+void session_list_finish_cut(struct session_list *list, struct list *cut);
+
+/* Adopts news, and cuts everything if the time of the snapshot is over. To be
+ * called before any byte goes to a server; sessions may be closed in it. */
+void session_list_refresh(struct session_list *list);
+
+#endif

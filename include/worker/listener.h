@@ -1,0 +1,32 @@
+/* Accepts on one listening socket, a bounded batch a turn. Worker thread. */
+#ifndef PGSPLICE_WORKER_LISTENER_H
+#define PGSPLICE_WORKER_LISTENER_H
+
+#include "net/addr.h"
+#include "net/loop.h"
+
+struct listener_ops {
+	/* Whether one more may be accepted; each true is followed by accepted()
+	 * or unused(). */
+	bool (*may_accept)(void *arg);
+	void (*unused)(void *arg);
+	void (*accepted)(int fd, const struct addr *addr, void *arg);
+	/* Out of descriptors or memory, or may_accept() said no: the listener
+	 * has paused until listener_resume(). error is 0 for the latter. */
+	void (*paused)(int error, void *arg);
+};
+
+struct listener {
+	int fd; /* borrowed */
+	struct event event;
+	const struct listener_ops *ops;
+	void *arg;
+};
+
+MUST_CHECK int listener_start(struct listener *listener, struct loop *loop, int fd,
+			      const struct listener_ops *ops, void *arg);
+void listener_stop(struct listener *listener);
+void listener_pause(struct listener *listener);
+MUST_CHECK int listener_resume(struct listener *listener);
+
+#endif

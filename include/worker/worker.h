@@ -1,0 +1,60 @@
+/* A worker: one thread with its loop, listeners and sessions. It moves bytes
+ * and carries out snapshots; it resolves nothing, decides nothing, and takes no
+ * lock. */
+#ifndef PGSPLICE_WORKER_WORKER_H
+#define PGSPLICE_WORKER_WORKER_H
+
+#include <pthread.h>
+
+#include "net/boot_timer.h"
+#include "session/session_list.h"
+#include "worker/capacity.h"
+#include "worker/drop_barrier.h"
+#include "worker/listener.h"
+
+struct worker {
+	unsigned index;
+	pthread_t thread;
+	struct loop loop;
+	struct wakeup wakeup;
+	struct boot_timer deadline;
+	/* The newest snapshot not yet adopted. Control exchanges it with
+	 * acq_rel; the worker takes it out with acquire. It holds one reference. */
+	_Atomic(struct snapshot *) inbox;
+	/* Control sets these before it rings, and the ring orders them. */
+	atomic_bool ending;   /* cuts are because the process ends */
+	atomic_bool stopping; /* the loop is to end */
+	/* Until when the snapshot in force is valid, for the watchdog: written by
+	 * the worker, relaxed, the watchdog looks again and again. */
+	_Atomic int64_t valid_until_ms;
+	struct drop_barrier *barrier;
+	struct capacity *capacity;
+	struct session_host host;
+	struct session_list sessions;
+	struct listen_set *listen; /* whose sockets the listeners borrow */
+	struct listener *listeners;
+	size_t listener_count;
+	struct loop_timer resume; /* runs while accepting is paused */
+	bool paused;
+	/* Clients that came while nobody was routed, since the last log line. */
+	unsigned refused;
+	int64_t refused_logged_ms;
+};
+
+/* Starts the thread. The barrier, capacity and settings must outlive it. */
+MUST_CHECK int worker_start(struct worker *worker, unsigned index, unsigned workers,
+			    const struct session_settings *settings, struct drop_barrier *barrier,
+			    struct capacity *capacity);
+
+/* Control thread: hands over a snapshot, takes its own reference. */
+void worker_publish(struct worker *worker, struct snapshot *snapshot);
+
+/* Control thread: asks the loop to end; then worker_join(). */
+void worker_stop(struct worker *worker);
+/* False if the thread still runs after timeout_ms: then nothing was freed. */
+MUST_CHECK bool worker_join(struct worker *worker, int timeout_ms);
+
+/* Any thread: it holds server sockets although their time is over. */
+bool worker_is_overdue(const struct worker *worker, int64_t now_ms);
+
+#endif

@@ -1,0 +1,154 @@
+/* Start, signals, stop. The main thread only waits: for a signal, and for the
+ * control thread to be done. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "control/control.h"
+
+#define DEFAULT_KEEPALIVE_S 15 /* idle and interval, as Go's, hence stolon-proxy's */
+
+/* Later than control_stop() promises: if even that hangs, this ends it. */
+#define STOP_LIMIT_MS 1800
+
+static struct keepalive_settings with_defaults(struct keepalive_settings keepalive)
+{
+	if (keepalive.idle_s == 0)
+		keepalive.idle_s = DEFAULT_KEEPALIVE_S;
+	if (keepalive.interval_s == 0)
+		keepalive.interval_s = DEFAULT_KEEPALIVE_S;
+	return keepalive;
+}
+
+static struct control_settings settings_of(const struct config *config)
+{
+	return (struct control_settings){
+		.cluster_name = config->cluster_name,
+		.store_prefix = config->store_prefix,
+		.store = config->store,
+		.listening = {.addresses = config->listen.addresses.items,
+			      .count = config->listen.addresses.count,
+			      .port = config->listen.port,
+			      .keepalive = with_defaults(config->client_keepalive)},
+		.stop_listening = config->stop_listening,
+		.workers = {.workers = (unsigned)config->workers,
+			    .session = {.connect_timeout_ms = config->connect_timeout_ms,
+					.server_keepalive =
+						with_defaults((struct keepalive_settings){0})}},
+	};
+}
+
+static int write_pidfile(const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	return dprintf(fd, "%d\n", (int)getpid()) < 0 ? -errno : 0;
+}
+
+/* Blocks the signals that stop us, in all threads to come, and returns a
+ * descriptor to read them from. */
+static int take_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Returns when the control thread is done; ends the process at a second signal
+ * or when the stop takes too long. */
+static void wait_for_the_end(struct control *control, int signals, int done)
+{
+	struct pollfd fds[] = {{.fd = done, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+	struct signalfd_siginfo info;
+	bool stopping = false;
+
+	for (;;) {
+		int n = poll(fds, 2, stopping ? STOP_LIMIT_MS : -1);
+		if (n < 0)
+			continue;
+		if (n == 0)
+			_exit(EXIT_SUCCESS); /* the kernel aborts what is left */
+		if (fds[0].revents != 0)
+			return;
+		if (read(signals, &info, sizeof(info)) != sizeof(info))
+			continue;
+		if (stopping)
+			_exit(EXIT_FAILURE);
+		stopping = true;
+		log_info("stopping", log_text("signal", sigabbrev_np((int)info.ssi_signo)));
+		control_stop(control);
+	}
+}
+
+static int run(const struct config *config)
+{
+	struct control_settings settings = settings_of(config);
+	struct control *control;
+	const char *problem;
+	AUTO_CLOSE int signals = take_signals();
+	AUTO_CLOSE int done = eventfd(0, EFD_CLOEXEC);
+
+	int r = signals < 0 || done < 0 ? -errno : log_start(&config->log);
+	if (r < 0) {
+		fprintf(stderr, "pgsplice: cannot start: %s\n", err_text(r));
+		return EXIT_FAILURE;
+	}
+	log_info("pgsplice starts", log_text("version", PGSPLICE_VERSION),
+		 log_text("cluster", config->cluster_name), log_number("workers", config->workers));
+	if (config->metrics_listen_address != NULL)
+		log_warn("--metrics-listen-address has no effect in this version");
+	r = config->pidfile == NULL ? 0 : write_pidfile(config->pidfile);
+	if (r < 0) {
+		log_error("cannot write --pidfile", log_text("path", config->pidfile),
+			  log_text("error", err_text(r)));
+		log_stop();
+		return EXIT_FAILURE;
+	}
+	r = control_start(&settings, done, &control, &problem);
+	if (r < 0) {
+		log_error(problem, log_text("error", err_text(r)));
+	} else {
+		wait_for_the_end(control, signals, done);
+		control_join(&control);
+		log_info("stopped");
+	}
+	if (config->pidfile != NULL)
+		unlink(config->pidfile);
+	log_stop();
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct config config;
+	int status = EXIT_FAILURE;
+
+	switch (config_load(&config, argc, argv, environ, stdout, stderr)) {
+	case CONFIG_RUN:
+		status = run(&config);
+		break;
+	case CONFIG_DONE:
+		status = EXIT_SUCCESS;
+		break;
+	case CONFIG_REFUSED:
+		break;
+	}
+	config_deinit(&config);
+	return status;
+}

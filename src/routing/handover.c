@@ -1,0 +1,209 @@
+/* The state machine between the cluster data, the workers and the store.
+ *
+ * A round runs DRAINING -> WRITING -> IDLE. Cuts never wait for a round: they
+ * are published as soon as they are known, and a round whose acknowledgement
+ * is on its way when something newer arrives is followed by another. */
+#include "routing/handover.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#define DEFAULT_CHECK_INTERVAL_NS (5 * INT64_C(1000000000))
+#define DEFAULT_PROXY_TIMEOUT_NS  (15 * INT64_C(1000000000))
+
+static void input_deinit(struct handover_input *input)
+{
+	target_unref(&input->target);
+}
+
+static void input_set(struct handover_input *to, const struct handover_input *from)
+{
+	struct target *target = target_ref(from->target);
+
+	input_deinit(to);
+	*to = *from;
+	to->target = target;
+}
+
+/* The acknowledgement of one also holds for the other. */
+static bool asks_the_same(const struct handover_input *a, const struct handover_input *b)
+{
+	if (a->situation != b->situation || a->generation != b->generation ||
+	    a->proxy_timeout_ns != b->proxy_timeout_ns)
+		return false;
+	if (a->target == NULL || b->target == NULL)
+		return a->target == b->target;
+	return target_is_same_place(a->target, b->target) &&
+	       target_has_same_addrs(a->target, b->target);
+}
+
+static void publish(struct handover *h)
+{
+	h->drop_generation++;
+	h->ops->publish(&(struct handover_route){h->drop_generation, h->wanted.generation, h->term,
+						 h->valid_until_ms, h->routed},
+			h->arg);
+}
+
+static void close_route(struct handover *h)
+{
+	target_unref(&h->routed);
+	publish(h);
+}
+
+static void open_route(struct handover *h, struct target *target)
+{
+	if (h->routed == NULL)
+		h->term++;
+	struct target *before = h->routed;
+	h->routed = target_ref(target);
+	target_unref(&before);
+	publish(h);
+}
+
+void handover_init(struct handover *h, const struct handover_ops *ops, void *arg, int64_t now_ms)
+{
+	*h = (struct handover){
+		.ops = ops,
+		.arg = arg,
+		.step = HANDOVER_IDLE,
+		.wanted = {.situation = SITUATION_NO_CLUSTER_DATA},
+		.check_interval_ns = DEFAULT_CHECK_INTERVAL_NS,
+		.proxy_timeout_ns = DEFAULT_PROXY_TIMEOUT_NS,
+		.valid_until_ms = now_ms + DEFAULT_PROXY_TIMEOUT_NS / NS_PER_MS,
+	};
+}
+
+void handover_deinit(struct handover *h)
+{
+	input_deinit(&h->wanted);
+	input_deinit(&h->writing);
+	target_unref(&h->routed);
+}
+
+void handover_expire(struct handover *h, int64_t now_ms)
+{
+	if (h->routed != NULL && now_ms >= h->valid_until_ms)
+		close_route(h);
+}
+
+static void extend(struct handover *h, int64_t read_sent_ms)
+{
+	if (read_sent_ms > 0)
+		h->valid_until_ms = read_sent_ms + h->proxy_timeout_ns / NS_PER_MS;
+}
+
+static void finish(struct handover *h, bool good)
+{
+	h->step = HANDOVER_IDLE;
+	h->ops->finished(good, h->arg);
+}
+
+/* DRAINING -> WRITING, once nothing forbidden is left. */
+static void advance(struct handover *h)
+{
+	if (h->step != HANDOVER_DRAINING || h->drained < h->drop_generation)
+		return;
+	h->step = HANDOVER_WRITING;
+	h->superseded = false;
+	input_set(&h->writing, &h->wanted);
+	/* Never announce less than what is in force: the sentinels wait for a
+	 * silent proxy as long as it told them. */
+	int64_t timeout_ns = h->wanted.proxy_timeout_ns > h->proxy_timeout_ns
+				     ? h->wanted.proxy_timeout_ns
+				     : h->proxy_timeout_ns;
+	h->ops->acknowledge(h->wanted.generation, timeout_ns, h->arg);
+}
+
+static void start_round(struct handover *h)
+{
+	const struct situation_rules *rules = situation_rules(h->wanted.situation);
+
+	if (rules->acknowledges) {
+		h->step = HANDOVER_DRAINING;
+		advance(h);
+		return;
+	}
+	h->step = HANDOVER_IDLE;
+	if (h->wanted.situation == SITUATION_RESOLVING)
+		return; /* the next handover_decide() goes on with this round */
+	if (rules->counts)
+		extend(h, h->wanted.read_sent_ms);
+	finish(h, rules->counts);
+}
+
+void handover_decide(struct handover *h, const struct handover_input *input, int64_t now_ms)
+{
+	bool stays = h->routed != NULL && input->situation == SITUATION_ROUTED &&
+		     target_is_same_place(h->routed, input->target);
+
+	CHECK((input->situation == SITUATION_ROUTED) == (input->target != NULL));
+	input_set(&h->wanted, input);
+	handover_expire(h, now_ms);
+	if (h->routed != NULL && !stays)
+		close_route(h);
+	else if (h->routed != NULL && !target_has_same_addrs(h->routed, input->target))
+		open_route(h, input->target); /* same leader: cuts what its name lost */
+	if (h->step == HANDOVER_WRITING)
+		h->superseded = !asks_the_same(&h->writing, &h->wanted);
+	else
+		start_round(h);
+}
+
+void handover_drained(struct handover *h, uint64_t drop_generation, int64_t now_ms)
+{
+	h->drained = drop_generation;
+	handover_expire(h, now_ms);
+	advance(h);
+}
+
+/* The latest read that found what has been acknowledged. */
+static int64_t vouched_from(const struct handover *h)
+{
+	if (h->superseded || h->writing.read_sent_ms > h->wanted.read_sent_ms)
+		return h->writing.read_sent_ms;
+	return h->wanted.read_sent_ms;
+}
+
+/* The store knows now: new timings are in force, and a wanted leader opens. */
+static void take_acknowledged(struct handover *h, int64_t now_ms)
+{
+	if (h->writing.proxy_timeout_ns > 0)
+		h->proxy_timeout_ns = h->writing.proxy_timeout_ns;
+	if (h->writing.check_interval_ns > 0)
+		h->check_interval_ns = h->writing.check_interval_ns;
+	extend(h, vouched_from(h));
+	handover_expire(h, now_ms);
+	if (!h->superseded && h->wanted.situation == SITUATION_ROUTED && now_ms < h->valid_until_ms)
+		open_route(h, h->wanted.target);
+	else if (h->routed != NULL)
+		publish(h); /* the time won holds for what stays open */
+}
+
+void handover_acknowledged(struct handover *h, bool written, int64_t now_ms)
+{
+	const struct situation_rules *rules = situation_rules(h->writing.situation);
+
+	CHECK(h->step == HANDOVER_WRITING);
+	handover_expire(h, now_ms);
+	if (written)
+		take_acknowledged(h, now_ms);
+	else if (rules->counts_unacknowledged)
+		extend(h, vouched_from(h));
+	if (h->superseded) {
+		h->superseded = false;
+		start_round(h);
+		return;
+	}
+	finish(h, written || rules->counts_unacknowledged);
+}
+
+void handover_shut(struct handover *h, int64_t now_ms)
+{
+	if (h->step == HANDOVER_DRAINING)
+		h->step = HANDOVER_IDLE;
+	h->wanted.situation = SITUATION_NO_CLUSTER_DATA;
+	target_unref(&h->wanted.target);
+	h->superseded = false;
+	close_route(h);
+}

@@ -1,0 +1,112 @@
+/* Non-blocking connects, one address after the other. The connector lives only
+ * as long as the connect, so that a session does not carry it. */
+#include "session/connector.h"
+
+#include <errno.h>
+
+#include "base/err.h"
+
+struct connector {
+	struct event event; /* writable: the connect ended; or made active: it failed at once */
+	struct loop *loop;
+	struct target *target;
+	const struct keepalive_settings *keepalive;
+	size_t address;
+	int fd;
+	int error; /* of the last address */
+	connector_gate *gate;
+	connector_cb *cb;
+	void *arg;
+};
+
+static void on_connected(evutil_socket_t fd, short what, void *arg);
+
+/* Starts on the current address or the next one that can be tried. */
+static bool try_addresses(struct connector *c)
+{
+	for (; c->address < c->target->count; c->address++) {
+		const struct addr *addr = &c->target->addrs[c->address];
+		if (!c->gate(addr, c->arg)) {
+			c->error = ERR_NO_PERMIT;
+			return false;
+		}
+		c->error = sock_connect_abortive(addr, &c->fd);
+		if (err_is_exhaustion(c->error))
+			return false;
+		if (c->error < 0)
+			continue;
+		event_assign(&c->event, c->loop->base, c->fd, EV_WRITE, on_connected, c);
+		if (event_add(&c->event, NULL) == 0)
+			return true;
+		close_fd(&c->fd);
+		c->error = -ENOMEM;
+		return false;
+	}
+	return false;
+}
+
+static void on_connected(evutil_socket_t fd, short what, void *arg)
+{
+	struct connector *c = arg;
+
+	if (c->fd >= 0) {
+		c->error = sock_connect_result(c->fd);
+		if (c->error == 0) {
+			sock_set_keepalive(c->fd, c->keepalive);
+			c->cb(0, take_fd(&c->fd), c->address, c->arg);
+			return;
+		}
+		close_fd(&c->fd);
+		c->address++;
+		if (try_addresses(c))
+			return;
+	}
+	c->cb(c->error, -1, c->address, c->arg);
+}
+
+int connector_start(struct loop *loop, struct target *target,
+		    const struct keepalive_settings *keepalive, connector_gate *gate,
+		    connector_cb *cb, void *arg, struct connector **ret_connector)
+{
+	struct connector *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return -ENOMEM;
+	c->loop = loop;
+	c->target = target_ref(target);
+	c->keepalive = keepalive;
+	c->gate = gate;
+	c->cb = cb;
+	c->arg = arg;
+	c->fd = -1;
+	if (!try_addresses(c)) {
+		event_assign(&c->event, loop->base, -1, 0, on_connected, c);
+		event_active(&c->event, EV_TIMEOUT, 0);
+	}
+	*ret_connector = c;
+	return 0;
+}
+
+int *connector_fd(struct connector *connector)
+{
+	return &connector->fd;
+}
+
+const struct addr *connector_addr(const struct connector *connector)
+{
+	size_t last = connector->target->count - 1;
+
+	return &connector->target->addrs[connector->address < last ? connector->address : last];
+}
+
+void connector_free(struct connector **connector)
+{
+	struct connector *c = TAKE_PTR(*connector);
+
+	if (c == NULL)
+		return;
+	event_del(&c->event);
+	close_fd(&c->fd);
+	target_unref(&c->target);
+	free(c);
+}

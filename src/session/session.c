@@ -1,0 +1,252 @@
+/* The life of a session while it connects and moves bytes. How it ends is in
+ * session_end.c.
+ *
+ * Events are level-triggered: what a bounded run leaves behind is reported
+ * again in the next turn. Each endpoint waits only for what its pumps want, and
+ * that changes only when a receiver is slow. */
+#include "session/session.h"
+
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "session_private.h"
+
+static const unsigned allowed_moves[] = {
+	[SESSION_CONNECTING] = BIT(SESSION_OPEN) | BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
+	[SESSION_OPEN] = BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
+	[SESSION_DRAINING] = BIT(SESSION_CLOSED),
+	[SESSION_CLOSED] = 0,
+};
+
+void session_set_state(struct session *s, enum session_state next)
+{
+	CHECK(allowed_moves[s->state] & BIT(next));
+	list_remove(&s->node);
+	s->state = next;
+	if (next != SESSION_CLOSED)
+		list_append(&s->list->by_state[next], &s->node);
+	if (next == SESSION_DRAINING)
+		session_list_start_timer(s->list);
+}
+
+/* The gate of every byte to the server and of every connect. */
+static bool may_send(void *arg)
+{
+	struct session *s = arg;
+
+	session_list_refresh(s->list);
+	return s->state != SESSION_CLOSED;
+}
+
+static bool may_connect(const struct addr *addr, void *arg)
+{
+	struct session *s = arg;
+
+	return snapshot_permits(s->list->snapshot, s->term, addr, clock_boot_ms());
+}
+
+static void on_client_event(evutil_socket_t fd, short what, void *arg);
+static void on_server_event(evutil_socket_t fd, short what, void *arg);
+
+bool session_want(struct session *s, struct endpoint *end, short interest)
+{
+	if (end->interest == interest)
+		return true;
+	if (end->interest != 0)
+		event_del(&end->event);
+	end->interest = 0;
+	if (interest == 0)
+		return true;
+	event_assign(&end->event, s->list->loop->base, end->fd, interest | EV_PERSIST,
+		     end == &s->client ? on_client_event : on_server_event, s);
+	if (event_add(&end->event, NULL) < 0) {
+		session_cut(s, CLOSE_EXHAUSTED);
+		return false;
+	}
+	end->interest = interest;
+	return true;
+}
+
+static short wanted_events(const struct pump *from, const struct pump *to)
+{
+	return (short)((pump_wants_read(from) ? EV_READ : 0) |
+		       (pump_wants_write(to) ? EV_WRITE : 0));
+}
+
+/* Passes ends of stream on, and finds out whether the session is over. */
+static void follow_pumps(struct session *s)
+{
+	bool to_server_done = s->to_server.state == PUMP_FINISHED;
+	bool to_client_done = s->to_client.state == PUMP_FINISHED;
+
+	if (to_client_done && s->to_server.state == PUMP_BROKEN) {
+		session_end(s, CLOSE_SERVER_RESET);
+		return;
+	}
+	if (to_server_done && to_client_done) {
+		session_end(s, s->client_ended_first ? CLOSE_CLIENT_DONE : CLOSE_SERVER_DONE);
+		return;
+	}
+	if (to_server_done && !s->server_shut) {
+		s->server_shut = true;
+		s->client_ended_first = true;
+		(void)shutdown(s->server.fd, SHUT_WR);
+	}
+	if (to_client_done && !s->client_shut) {
+		s->client_shut = true;
+		(void)shutdown(s->client.fd, SHUT_WR);
+	}
+	if (session_want(s, &s->client, wanted_events(&s->to_server, &s->to_client)))
+		(void)session_want(s, &s->server, wanted_events(&s->to_client, &s->to_server));
+}
+
+static void pump_to_client(struct session *s)
+{
+	uint64_t before = s->to_client.bytes;
+	enum pump_result result =
+		pump_run(&s->to_client, s->server.fd, s->client.fd, &s->list->scratch, NULL, NULL);
+
+	session_stats_add(&s->list->stats.to_client_bytes, s->to_client.bytes - before);
+	switch (result) {
+	case PUMP_RAN:
+		follow_pumps(s);
+		break;
+	case PUMP_SOURCE_FAILED:
+		session_end(s, CLOSE_SERVER_RESET);
+		break;
+	case PUMP_SINK_FAILED:
+		session_end(s, CLOSE_CLIENT_RESET);
+		break;
+	case PUMP_NOT_PERMITTED:
+		break;
+	case PUMP_NO_MEMORY:
+		session_cut(s, CLOSE_EXHAUSTED);
+		break;
+	}
+}
+
+static void pump_to_server(struct session *s)
+{
+	uint64_t before = s->to_server.bytes;
+	enum pump_result result =
+		pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->scratch, may_send, s);
+
+	session_stats_add(&s->list->stats.to_server_bytes, s->to_server.bytes - before);
+	switch (result) {
+	case PUMP_RAN:
+		follow_pumps(s);
+		break;
+	case PUMP_SOURCE_FAILED:
+		session_end(s, CLOSE_CLIENT_RESET);
+		break;
+	case PUMP_SINK_FAILED:
+		/* The server has closed or reset: what it said before is still to be
+		 * read, and comes before its end. */
+		pump_to_client(s);
+		break;
+	case PUMP_NOT_PERMITTED:
+		break; /* the gate has cut it */
+	case PUMP_NO_MEMORY:
+		session_cut(s, CLOSE_EXHAUSTED);
+		break;
+	}
+}
+
+static void on_client_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	if (s->state == SESSION_DRAINING) {
+		session_discard_input(s);
+		return;
+	}
+	if ((what & EV_WRITE) && pump_wants_write(&s->to_client))
+		pump_to_client(s);
+	if ((what & EV_READ) && s->state == SESSION_OPEN && pump_wants_read(&s->to_server))
+		pump_to_server(s);
+}
+
+static void on_server_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+
+	if ((what & EV_WRITE) && pump_wants_write(&s->to_server))
+		pump_to_server(s);
+	if ((what & EV_READ) && s->state == SESSION_OPEN && pump_wants_read(&s->to_client))
+		pump_to_client(s);
+}
+
+static enum close_reason connect_failure(int error)
+{
+	if (error == ERR_NO_PERMIT)
+		return CLOSE_LEADER_CHANGED;
+	return err_is_exhaustion(error) ? CLOSE_EXHAUSTED : CLOSE_CONNECT_REFUSED;
+}
+
+static void on_connected(int error, int fd, size_t address, void *arg)
+{
+	struct session *s = arg;
+
+	s->server_addr = *connector_addr(s->connector);
+	connector_free(&s->connector);
+	if (error < 0) {
+		session_uncount_server(s);
+		session_end(s, connect_failure(error));
+		return;
+	}
+	s->server.fd = fd;
+	struct addr local = sock_local_addr(fd);
+	s->local_port = addr_port(&local);
+	session_set_state(s, SESSION_OPEN);
+	if (!may_send(s))
+		return;
+	/* The client has usually sent its first packet by now. */
+	pump_to_server(s);
+}
+
+static struct session *session_new(struct session_list *list, int client_fd,
+				   const struct addr *client_addr)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->list = list;
+	s->id = list->next_id;
+	list->next_id += list->id_step;
+	s->state = SESSION_CONNECTING;
+	s->started_ms = clock_boot_ms();
+	s->until_ms = s->started_ms + list->settings->connect_timeout_ms;
+	s->term = list->snapshot->term;
+	s->client.fd = client_fd;
+	s->client_addr = *client_addr;
+	s->server.fd = -1;
+	pump_init(&s->to_server);
+	pump_init(&s->to_client);
+	list_append(&list->by_state[SESSION_CONNECTING], &s->node);
+	session_list_start_timer(list);
+	session_stats_add(&list->stats.opened, 1);
+	return s;
+}
+
+void session_start(struct session_list *list, int client_fd, const struct addr *client_addr)
+{
+	struct session *s = session_new(list, client_fd, client_addr);
+
+	if (s == NULL) {
+		close(client_fd);
+		session_stats_add(&list->stats.closed[CLOSE_EXHAUSTED], 1);
+		list->host->ended(list->host->arg);
+		return;
+	}
+	session_count_server(s);
+	int r = connector_start(list->loop, list->snapshot->target,
+				&list->settings->server_keepalive, may_connect, on_connected, s,
+				&s->connector);
+	if (r < 0) {
+		session_uncount_server(s);
+		session_end(s, CLOSE_EXHAUSTED);
+	}
+}

@@ -1,0 +1,205 @@
+/* The sessions of a worker as a whole: adopting snapshots, cutting, time-outs. */
+#include "session/session_list.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "session_private.h"
+
+#define SCRATCH_SIZE (64 * 1024)
+#define TICK_MS      20
+/* Session lines a second, at the default level; the rest is counted. */
+#define LOG_LINES_PER_SECOND 50
+
+static void on_tick(evutil_socket_t fd, short what, void *arg);
+
+int session_list_init(struct session_list *list, struct loop *loop,
+		      const struct session_settings *settings, const struct session_host *host,
+		      uint64_t first_id, uint64_t id_step)
+{
+	*list = (struct session_list){
+		.loop = loop,
+		.settings = settings,
+		.host = host,
+		.next_id = first_id,
+		.id_step = id_step,
+	};
+	for (int i = 0; i < SESSION_CLOSED; i++)
+		list_init(&list->by_state[i]);
+	list->scratch.size = SCRATCH_SIZE;
+	list->scratch.data = malloc(SCRATCH_SIZE);
+	if (list->scratch.data == NULL)
+		return -ENOMEM;
+	loop_timer_init(&list->timer, loop, on_tick, list);
+	return 0;
+}
+
+void session_list_deinit(struct session_list *list)
+{
+	if (list->scratch.data == NULL)
+		return;
+	loop_timer_stop(&list->timer);
+	snapshot_unref(&list->snapshot);
+	free(TAKE_PTR(list->scratch.data));
+}
+
+static void count_server(struct session *s, bool counted)
+{
+	atomic_int *servers = &s->list->servers;
+
+	if (s->counted == counted)
+		return;
+	s->counted = counted;
+	/* Only this thread writes: no locked instruction is needed. */
+	atomic_store_explicit(
+		servers, atomic_load_explicit(servers, memory_order_relaxed) + (counted ? 1 : -1),
+		memory_order_relaxed);
+}
+
+void session_count_server(struct session *s)
+{
+	count_server(s, true);
+}
+
+void session_uncount_server(struct session *s)
+{
+	count_server(s, false);
+}
+
+bool session_list_may_log(struct session_list *list, unsigned *ret_skipped)
+{
+	int64_t second = clock_boot_ms() / MS_PER_S;
+
+	if (second != list->log_second) {
+		list->log_second = second;
+		list->log_lines = 0;
+	}
+	if (list->log_lines >= LOG_LINES_PER_SECOND && !log_enabled(LOG_LEVEL_DEBUG)) {
+		list->log_skipped++;
+		return false;
+	}
+	list->log_lines++;
+	*ret_skipped = list->log_skipped;
+	list->log_skipped = 0;
+	return true;
+}
+
+/* Time-outs and draining */
+
+void session_list_start_timer(struct session_list *list)
+{
+	if (!loop_timer_is_running(&list->timer))
+		loop_timer_start(&list->timer, TICK_MS);
+}
+
+static void end_late_connects(struct session_list *list, int64_t now_ms)
+{
+	/* All have the same limit, so the list is in the order of their ends. */
+	list_for_each_safe (node, &list->by_state[SESSION_CONNECTING]) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		if (now_ms < s->until_ms)
+			return;
+		session_abort_server(s);
+		connector_free(&s->connector);
+		session_end(s, CLOSE_CONNECT_TIMEOUT);
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct session_list *list = arg;
+
+	end_late_connects(list, clock_boot_ms());
+	list_for_each_safe (node, &list->by_state[SESSION_DRAINING])
+		session_drain(CONTAINER_OF(node, struct session, node));
+	if (!list_is_empty(&list->by_state[SESSION_CONNECTING]) ||
+	    !list_is_empty(&list->by_state[SESSION_DRAINING]))
+		session_list_start_timer(list);
+}
+
+/* Cutting */
+
+static const struct addr *server_addr_of(const struct session *s)
+{
+	return s->connector != NULL ? connector_addr(s->connector) : &s->server_addr;
+}
+
+static enum close_reason reason_of_cut(const struct session_list *list, const struct session *s,
+				       int64_t now_ms)
+{
+	const struct snapshot *now = list->snapshot;
+
+	if (list->shutting_down)
+		return CLOSE_SHUTDOWN;
+	if (now_ms >= now->valid_until_ms)
+		return CLOSE_DEADLINE;
+	if (now->target != NULL && now->term == s->term)
+		return CLOSE_ADDRESS_GONE;
+	return CLOSE_LEADER_CHANGED;
+}
+
+static unsigned abort_forbidden(struct session_list *list, struct list *cut)
+{
+	int64_t now_ms = clock_boot_ms();
+	unsigned count = 0;
+
+	for (int state = 0; state < SESSION_CLOSED; state++) {
+		list_for_each_safe (node, &list->by_state[state]) {
+			struct session *s = CONTAINER_OF(node, struct session, node);
+			if (!s->counted ||
+			    snapshot_permits(list->snapshot, s->term, server_addr_of(s), now_ms))
+				continue;
+			session_abort_server(s);
+			s->reason = reason_of_cut(list, s, now_ms);
+			list_remove(&s->node);
+			list_append(cut, &s->node);
+			count++;
+		}
+	}
+	return count;
+}
+
+unsigned session_list_adopt(struct session_list *list, struct snapshot *snapshot, struct list *cut)
+{
+	snapshot_unref(&list->snapshot);
+	list->snapshot = snapshot_ref(snapshot);
+	list_init(cut);
+	return abort_forbidden(list, cut);
+}
+
+void session_list_finish_cut(struct session_list *list, struct list *cut)
+{
+	/* The clients' sides together as well, before the log and the rest. */
+	list_for_each (node, cut) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		if (s->client.fd >= 0) {
+			sock_abort_on_close(s->client.fd);
+			close_fd(&s->client.fd);
+		}
+	}
+	list_for_each_safe (node, cut) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		if (s->client.interest != 0)
+			event_del(&s->client.event);
+		s->client.interest = 0;
+		session_cut(s, s->reason);
+	}
+}
+
+void session_list_refresh(struct session_list *list)
+{
+	struct list cut;
+
+	if (list->host->has_news(list->host->arg))
+		list->host->adopt(list->host->arg);
+	if (clock_boot_ms() < list->snapshot->valid_until_ms ||
+	    atomic_load_explicit(&list->servers, memory_order_relaxed) == 0)
+		return;
+	list_init(&cut);
+	unsigned count = abort_forbidden(list, &cut);
+	session_list_finish_cut(list, &cut);
+	if (count > 0)
+		log_warn("worker: the store has not confirmed the leader in time, sessions cut",
+			 log_number("count", count));
+}

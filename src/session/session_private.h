@@ -1,0 +1,68 @@
+/* What session.c, session_end.c and session_list.c share. */
+#ifndef PGSPLICE_SESSION_SESSION_PRIVATE_H
+#define PGSPLICE_SESSION_SESSION_PRIVATE_H
+
+#include "session/connector.h"
+#include "session/session.h"
+
+/* One end of a session: its descriptor and the event that waits on it. */
+struct endpoint {
+	int fd;         /* -1: closed */
+	short interest; /* EV_READ, EV_WRITE: what the event waits for; 0: not added */
+	struct event event;
+};
+
+struct session {
+	struct loop_garbage garbage;
+	struct list node; /* in the list of its state, or among those being cut */
+	struct session_list *list;
+	uint64_t id;
+	enum session_state state;
+	enum close_reason reason; /* once it is known */
+	bool counted;             /* among the list's open server sockets */
+	bool graceful;            /* the server is to see a normal end */
+	bool server_shut;         /* our FIN to the server was sent */
+	bool client_shut;
+	bool client_ended_first;
+	uint16_t local_port; /* of the server side, as pg_stat_activity shows it */
+	uint64_t term;
+	int64_t started_ms;
+	int64_t until_ms;            /* of a connect or of draining */
+	struct connector *connector; /* while CONNECTING */
+	struct pump to_server;
+	struct pump to_client;
+	struct endpoint client;
+	struct endpoint server;
+	struct addr client_addr;
+	struct addr server_addr;
+};
+
+/* The one way to change the state. Returns by aborting on a forbidden move. */
+void session_set_state(struct session *s, enum session_state next);
+
+/* Waits for exactly these events of an endpoint; closes the session without
+ * memory for that and then returns false. */
+bool session_want(struct session *s, struct endpoint *end, short interest);
+
+/* Ends a session whose bytes have all gone where they can still go: closes what
+ * may be closed, and leaves the rest to draining. */
+void session_end(struct session *s, enum close_reason reason);
+/* Closes what draining still holds, if that is possible now. */
+void session_drain(struct session *s);
+/* Bytes of a draining client that nobody wants. */
+void session_discard_input(struct session *s);
+
+/* Aborts both sides at once, the server first. */
+void session_cut(struct session *s, enum close_reason reason);
+/* Keeps the list's count of open server sockets; each may be called again. */
+void session_count_server(struct session *s);
+void session_uncount_server(struct session *s);
+/* Only the server side, for session_list_adopt(): the rest follows by
+ * session_cut(). */
+void session_abort_server(struct session *s);
+
+void session_list_start_timer(struct session_list *list);
+/* Whether one more session line may be logged now. */
+bool session_list_may_log(struct session_list *list, unsigned *ret_skipped);
+
+#endif

@@ -1,0 +1,62 @@
+/* Descriptors as sessions. A session is let in only if both of its sockets are
+ * sure to get one, so that accepting stops before connecting fails. */
+#include "worker/capacity.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/resource.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+/* Listeners, event loops, the store, name lookups, the log. */
+#define RESERVED 160
+
+int capacity_init(struct capacity *capacity)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	if (limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
+			return -errno;
+	}
+	int descriptors = limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
+	/* A very low limit still gets some; accepting then pauses on EMFILE. */
+	int sessions = descriptors > 2 * RESERVED ? (descriptors - RESERVED) / 2 : descriptors / 4;
+	capacity->limit = sessions;
+	atomic_init(&capacity->free, sessions);
+	atomic_init(&capacity->paused, 0);
+	log_info("capacity", log_number("descriptors", descriptors),
+		 log_number("sessions", sessions));
+	return 0;
+}
+
+bool capacity_take(struct capacity *capacity)
+{
+	if (atomic_fetch_sub_explicit(&capacity->free, 1, memory_order_relaxed) > 0)
+		return true;
+	capacity_give_back(capacity);
+	return false;
+}
+
+void capacity_give_back(struct capacity *capacity)
+{
+	atomic_fetch_add_explicit(&capacity->free, 1, memory_order_relaxed);
+}
+
+void capacity_paused(struct capacity *capacity, int error)
+{
+	if (atomic_fetch_add_explicit(&capacity->paused, 1, memory_order_relaxed) == 0)
+		log_error("accepting is paused, new clients wait",
+			  log_text("reason", error < 0 ? err_text(error) : "all sessions in use"),
+			  log_number("sessions", capacity->limit));
+}
+
+void capacity_resumed(struct capacity *capacity)
+{
+	if (atomic_fetch_sub_explicit(&capacity->paused, 1, memory_order_relaxed) == 1)
+		log_info("accepting again");
+}
