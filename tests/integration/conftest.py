@@ -1,0 +1,69 @@
+"""Fixtures of the integration tests. PGSPLICE_BIN names the program under test."""
+
+import pytest
+
+from harness import FileStore, Pgsplice, PostgresPair, RecordingServer, Stage, binary
+
+
+def pytest_configure(config):
+    binary()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FileStore(tmp_path / "store")
+
+
+@pytest.fixture
+def start_server():
+    """A function that starts a RecordingServer."""
+    started = []
+
+    def start(*args, **keywords):
+        started.append(RecordingServer(*args, **keywords))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def start_pgsplice(store):
+    """A function that starts pgsplice, on the store fixture unless told otherwise."""
+    started = []
+
+    def start(*args, store=store, **keywords):
+        started.append(Pgsplice(store, args, **keywords))
+        return started[-1]
+
+    yield start
+    for proxy in started:
+        proxy.close()
+
+
+@pytest.fixture
+def stage(store):
+    """Members db1 and db2 with echo servers that greet nobody; no proxy yet."""
+    s = Stage(store)
+    s.add_member("db1")
+    s.add_member("db2")
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def opened(stage):
+    """The stage with a proxy that forwards to db1."""
+    stage.start_proxy()
+    stage.open("db1")
+    return stage
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A leader and a streaming standby for the whole run: tests leave them as
+    they were. What promotes or stops a server makes its own PostgresPair."""
+    pair = PostgresPair()
+    yield pair
+    pair.close()

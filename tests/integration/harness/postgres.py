@@ -1,0 +1,148 @@
+"""Real PostgreSQL servers: a leader and a streaming standby, made for speed."""
+
+import glob
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from .ports import free_port
+from .wait import wait_until
+
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+shared_buffers = 32MB
+max_connections = 100
+wal_level = replica
+hot_standby = on
+max_wal_size = 2GB
+wal_keep_size = 64MB
+autovacuum = off
+logging_collector = off
+"""
+
+
+def _version(folder):
+    return [int(n) for n in re.findall(r"\d+", folder)]
+
+
+def binaries():
+    """The folder of the newest installed PostgreSQL."""
+    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=_version)
+    found = shutil.which("initdb")
+    if not folders and found:
+        folders = [os.path.dirname(os.path.realpath(found))]
+    assert folders, "PostgreSQL is not installed"
+    return folders[-1]
+
+
+def _as_user():
+    """postgres refuses to run as root: then the user postgres runs it."""
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam("postgres")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+class PostgresServer:
+    def __init__(self, folder, name):
+        self.data = os.path.join(folder, name)
+        self.log = os.path.join(folder, name + ".log")
+        self.port = free_port()
+        self.process = None
+
+    def _run(self, program, *args):
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        subprocess.run([os.path.join(binaries(), program), *args], check=True, cwd="/",
+                       env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       **_as_user())
+
+    def init(self):
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync",
+                  "-E", "UTF8")
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
+            f.write(_SETTINGS + f"port = {self.port}\n")
+
+    def clone(self, leader):
+        self._run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast",
+                  "--no-sync", "-d", leader.dsn())
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
+            f.write(f"port = {self.port}\n")
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "INT", os.path.join(binaries(), "postgres"), "-D",
+                 self.data], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                **_as_user())
+        wait_until(self._answers, 30, lambda: open(self.log, encoding="utf-8").read(), step=0.05)
+
+    def _answers(self):
+        return subprocess.run([os.path.join(binaries(), "pg_isready"), "-q", "-d", self.dsn()],
+                              check=False).returncode == 0
+
+    def dsn(self, port=None):
+        return f"host=127.0.0.1 port={port or self.port} user=postgres dbname=postgres"
+
+    def sql(self, statement, port=None):
+        return psql(statement, port or self.port)
+
+    def promote(self):
+        self.sql("select pg_promote()")
+
+    def stop(self, number=signal.SIGINT):
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(20)
+
+
+def psql(statement, port, timeout=60):
+    """The result of one statement as text; raises CalledProcessError if it fails."""
+    result = subprocess.run(
+        ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d",
+         f"host=127.0.0.1 port={port} user=postgres dbname=postgres", "-c", statement],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
+    if result.returncode != 0:
+        raise subprocess.CalledProcessError(result.returncode, result.args, result.stdout,
+                                            result.stderr)
+    return result.stdout.strip()
+
+
+class PostgresPair:
+    """leader and standby, streaming; in a folder of their own, removed at the end."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="pgsplice-test-pg-")
+        os.chmod(self.folder, 0o755)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+        self.leader = PostgresServer(self.folder, "leader")
+        self.standby = PostgresServer(self.folder, "standby")
+        try:
+            self.leader.init()
+            self.leader.start()
+            self.standby.clone(self.leader)
+            self.standby.start()
+            wait_until(lambda: self.leader.sql("select count(*) from pg_stat_replication") == "1",
+                       30, "the standby's stream", step=0.05)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        self.standby.stop()
+        self.leader.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)

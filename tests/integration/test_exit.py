@@ -1,0 +1,3 @@
+def test_opens_and_ends(opened):
+    code, took = opened.proxy.stop()
+    assert code == 0 and took < 2
