@@ -127,6 +127,9 @@ void explain_situation(struct explain *explain, enum situation situation, const 
 	struct explain_state *s = &explain->situation;
 	bool same = explain->known && explain->current == situation;
 
+	/* A name that is looked up again is no news until there is an answer. */
+	if (situation == SITUATION_RESOLVING && explain->current == SITUATION_UNRESOLVED)
+		return;
 	if (!same && s->active) {
 		log_info("that has ended", log_text("reason", situation_name(explain->current)),
 			 log_number("checks", s->count),
