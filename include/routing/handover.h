@@ -65,7 +65,8 @@ struct handover {
 	uint64_t drop_generation; /* of the newest snapshot */
 	uint64_t drained;         /* what all workers have carried out */
 	int64_t valid_until_ms;
-	/* In force: a new value counts once a publish has announced it. */
+	/* In force: a new value counts once a publish has announced it in a round
+	 * that a read began. */
 	int64_t check_interval_ns;
 	int64_t proxy_timeout_ns;
 };
@@ -80,6 +81,8 @@ void handover_drained(struct handover *h, uint64_t drop_generation, int64_t now_
 void handover_acknowledged(struct handover *h, bool written, int64_t now_ms);
 /* Closes if the deadline has passed; the other calls do it by themselves. */
 void handover_expire(struct handover *h, int64_t now_ms);
+/* True if a read would bring other timings into force. */
+bool handover_awaits_timings(const struct handover *h);
 /* Closes for good: publishes, and starts no new round. */
 void handover_shut(struct handover *h, int64_t now_ms);
 

@@ -49,6 +49,7 @@ struct control {
 	struct boot_timer deadline;
 	int64_t deadline_ms;            /* for which it was set last */
 	struct loop_timer check;        /* the next read */
+	int64_t check_at_ms;            /* when that is */
 	struct loop_timer republish;    /* a snapshot could not be made */
 	struct loop_timer write_failed; /* a publish could not even be started */
 	struct loop_timer stop_limit;
@@ -200,14 +201,25 @@ static int64_t next_check_ms(const struct control *c)
 	return retry_ms < interval_ms ? retry_ms : interval_ms;
 }
 
+/* Never puts a read off: a change reported by the store does not make the next
+ * one late, and what finishes while one is under way may not know its outcome. */
+static void check_within(struct control *c, int64_t delay_ms)
+{
+	int64_t at_ms = clock_boot_ms() + delay_ms;
+
+	if (loop_timer_is_running(&c->check) && c->check_at_ms <= at_ms)
+		return;
+	c->check_at_ms = at_ms;
+	loop_timer_start(&c->check, delay_ms);
+}
+
 static void on_check_finished(bool good, void *arg)
 {
 	struct control *c = arg;
 
 	c->failures = good ? 0 : c->failures + 1;
-	/* A change reported by the store never puts the next read off. */
-	if (c->phase == CONTROL_RUNNING && !loop_timer_is_running(&c->check))
-		loop_timer_start(&c->check, next_check_ms(c));
+	if (c->phase == CONTROL_RUNNING)
+		check_within(c, next_check_ms(c));
 }
 
 static void on_check(evutil_socket_t fd, short what, void *arg)
@@ -306,6 +318,9 @@ static void take_view(struct control *c, const struct watch_update *update)
 	if (update->read_sent_ms > 0)
 		resolve_refresh(c->resolve);
 	evaluate(c);
+	/* What the watch brings moves no deadline, and so no timings either. */
+	if (update->read_sent_ms == 0 && handover_awaits_timings(&c->handover))
+		check_within(c, 0);
 }
 
 static void on_update(const struct watch_update *update, void *arg)

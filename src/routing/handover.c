@@ -165,13 +165,23 @@ static int64_t vouched_from(const struct handover *h)
 	return h->wanted.read_sent_ms;
 }
 
-/* The store knows now: new timings are in force, and a wanted leader opens. */
-static void take_acknowledged(struct handover *h, int64_t now_ms)
+/* New timings come into force together with the deadline they make. Without a
+ * read that vouches for one, the old deadline still runs, and so the old timeout
+ * must still be announced. */
+static void take_timings(struct handover *h)
 {
+	if (vouched_from(h) == 0)
+		return;
 	if (h->writing.proxy_timeout_ns > 0)
 		h->proxy_timeout_ns = h->writing.proxy_timeout_ns;
 	if (h->writing.check_interval_ns > 0)
 		h->check_interval_ns = h->writing.check_interval_ns;
+}
+
+/* The store knows now: new timings are in force, and a wanted leader opens. */
+static void take_acknowledged(struct handover *h, int64_t now_ms)
+{
+	take_timings(h);
 	extend(h, vouched_from(h));
 	handover_expire(h, now_ms);
 	if (!h->superseded && h->wanted.situation == SITUATION_ROUTED && now_ms < h->valid_until_ms)
@@ -196,6 +206,13 @@ void handover_acknowledged(struct handover *h, bool written, int64_t now_ms)
 		return;
 	}
 	finish(h, written || rules->counts_unacknowledged);
+}
+
+bool handover_awaits_timings(const struct handover *h)
+{
+	return h->wanted.proxy_timeout_ns > 0 &&
+	       (h->wanted.proxy_timeout_ns != h->proxy_timeout_ns ||
+		h->wanted.check_interval_ns != h->check_interval_ns);
 }
 
 void handover_shut(struct handover *h, int64_t now_ms)
