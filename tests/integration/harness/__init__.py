@@ -8,5 +8,6 @@ from .postgres import PostgresPair, PostgresServer, psql
 from .process import Pgsplice, binary, run_to_end
 from .servers import Connection, RecordingServer
 from .stage import Stage
+from .stall import Stall
 from .store import FileStore
 from .wait import holds_for, wait_until
