@@ -15,9 +15,13 @@ struct log_event {
 	struct timespec wall;           /* UTC */
 };
 
-/* Writes the line with its newline into out and returns its length. A line
- * that does not fit loses whole fields from the end, never half of one; only
- * a message or value too long by itself is cut. No terminating NUL. */
+/* The smallest buffer in which every format has room for its fixed parts. */
+#define LOG_LINE_MIN 512
+
+/* Writes the line with its newline into out, of at least LOG_LINE_MIN bytes, and
+ * returns its length. A message or value that would take more than half of the
+ * line is cut; a line that still does not fit loses whole fields from the end,
+ * never half of one. Bytes that are no UTF-8 become U+FFFD. No terminating NUL. */
 size_t log_line_format(const struct log_event *event, enum log_format format, bool color, char *out,
 		       size_t size);
 

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
+
 /* A writer that stops at its end and remembers that it did. */
 struct out {
 	char *data;
 	size_t size;
 	size_t capacity;
+	size_t longest; /* of a single message or value */
 	bool full;
 };
 
@@ -45,21 +48,63 @@ static void PRINTF_LIKE(2, 3) put_format(struct out *o, const char *format, ...)
 		put(o, buffer, (size_t)length);
 }
 
+/* How many bytes of well-formed UTF-8 the character at p has, 0 if it is none. */
+static size_t utf8_length(const unsigned char *p)
+{
+	/* The second byte excludes overlong forms, surrogates and what is past
+	 * U+10FFFF; a NUL is no continuation, so this never reads past the end. */
+	unsigned char least = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
+	unsigned char most = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
+	size_t length = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+
+	if (length <= 1 || *p > 0xf4)
+		return *p > 0xf4 ? 0 : length;
+	if (p[1] < least || p[1] > most)
+		return 0;
+	for (size_t i = 2; i < length; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return length;
+}
+
+#define PIECE_SIZE 8
+
+/* Writes the next character as it stands in quotes and returns how many bytes
+ * of text it took. */
+static size_t quote_one(const unsigned char *p, char piece[static PIECE_SIZE], size_t *ret_length)
+{
+	size_t length = utf8_length(p);
+	int written = (int)length;
+
+	if (length == 0)
+		written = snprintf(piece, PIECE_SIZE, "\xef\xbf\xbd");
+	else if (*p == '"' || *p == '\\')
+		written = snprintf(piece, PIECE_SIZE, "\\%c", *p);
+	else if (*p == '\n' || *p == '\t')
+		written = snprintf(piece, PIECE_SIZE, "\\%c", *p == '\n' ? 'n' : 't');
+	else if (*p < 0x20 || *p == 0x7f)
+		written = snprintf(piece, PIECE_SIZE, "\\u%04x", *p);
+	else
+		memcpy(piece, p, length);
+	*ret_length = (size_t)written;
+	return length == 0 ? 1 : length;
+}
+
 /* A quoted string that holds no control character: valid in JSON and logfmt. */
 static void put_quoted(struct out *o, const char *text)
 {
+	const unsigned char *p = (const unsigned char *)text;
+	size_t begin = o->size;
+	char piece[PIECE_SIZE];
+	size_t length;
+
 	put(o, "\"", 1);
-	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
-		if (*p == '"' || *p == '\\')
-			put_format(o, "\\%c", *p);
-		else if (*p == '\n')
-			put(o, "\\n", 2);
-		else if (*p == '\t')
-			put(o, "\\t", 2);
-		else if (*p < 0x20 || *p == 0x7f)
-			put_format(o, "\\u%04x", *p);
-		else
-			put(o, (const char *)p, 1);
+	while (*p != '\0') {
+		p += quote_one(p, piece, &length);
+		if (o->size - begin + length > o->longest)
+			break;
+		put(o, piece, length);
 	}
 	put(o, "\"", 1);
 }
@@ -70,10 +115,10 @@ static void put_value(struct out *o, const char *text)
 	bool plain = *text != '\0';
 
 	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
-		if (*p <= ' ' || *p == '"' || *p == '=' || *p == '\\' || *p == 0x7f)
+		if (*p <= ' ' || *p == '"' || *p == '=' || *p == '\\' || *p >= 0x7f)
 			plain = false;
 	}
-	if (plain)
+	if (plain && strlen(text) <= o->longest)
 		put_text(o, text);
 	else
 		put_quoted(o, text);
@@ -182,7 +227,8 @@ static void put_stolon(struct out *o, const struct log_event *e, bool color)
 	put_time(o, &e->wall);
 	put_format(o, "\t%s\t%s:%d\t", stolon_level(e->level, color), slash ? slash + 1 : e->file,
 		   e->line);
-	put_text(o, message);
+	/* stolon does not quote it; ours are constants. */
+	put(o, message, strnlen(message, o->longest));
 	if (!fields)
 		return;
 	put(o, "\t{", 2);
@@ -214,8 +260,10 @@ static void put_logfmt(struct out *o, const struct log_event *e)
 size_t log_line_format(const struct log_event *event, enum log_format format, bool color, char *out,
 		       size_t size)
 {
-	struct out o = {out, 0, size - 2, false}; /* room kept for "}" and "\n" */
+	/* Room is kept for "}" and "\n". */
+	struct out o = {.data = out, .capacity = size - 2, .longest = size / 2};
 
+	CHECK(size >= LOG_LINE_MIN);
 	switch (format) {
 	case LOG_FORMAT_LOGFMT:
 		put_logfmt(&o, event);
