@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 
 static void set_option(int fd, int level, int option, int value)
@@ -53,11 +54,23 @@ int sock_connect_result(int fd)
 	return -error;
 }
 
+/* A connection that was reset keeps its SIOCOUTQ for ever. */
+static bool is_dead(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t size = offsetof(struct tcp_info, tcpi_state) + sizeof(info.tcpi_state);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
 int sock_unacknowledged(int fd)
 {
 	int bytes = 0;
 
-	return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+	if (ioctl(fd, SIOCOUTQ, &bytes) < 0 || bytes <= 0 || is_dead(fd))
+		return 0;
+	return bytes;
 }
 
 void sock_set_nodelay(int fd)
