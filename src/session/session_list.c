@@ -39,6 +39,11 @@ void session_list_deinit(struct session_list *list)
 {
 	if (list->scratch.data == NULL)
 		return;
+	/* What is left has no server: only clients that still drain. */
+	for (int state = 0; state < SESSION_CLOSED; state++) {
+		list_for_each_safe (node, &list->by_state[state])
+			session_cut(CONTAINER_OF(node, struct session, node), CLOSE_SHUTDOWN);
+	}
 	loop_timer_stop(&list->timer);
 	snapshot_unref(&list->snapshot);
 	free(TAKE_PTR(list->scratch.data));
