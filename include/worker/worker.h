@@ -12,6 +12,12 @@
 #include "worker/drop_barrier.h"
 #include "worker/listener.h"
 
+/* Of one listen set; freed when the turn ends in which they were stopped. */
+struct listeners {
+	struct loop_garbage garbage;
+	struct listener items[];
+};
+
 struct worker {
 	unsigned index;
 	pthread_t thread;
@@ -32,7 +38,7 @@ struct worker {
 	struct session_host host;
 	struct session_list sessions;
 	struct listen_set *listen; /* whose sockets the listeners borrow */
-	struct listener *listeners;
+	struct listeners *listeners;
 	size_t listener_count;
 	struct loop_timer resume; /* runs while accepting is paused */
 	bool paused;

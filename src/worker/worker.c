@@ -77,7 +77,7 @@ static void on_accept_paused(int error, void *arg)
 	struct worker *w = arg;
 
 	for (size_t i = 0; i < w->listener_count; i++)
-		listener_pause(&w->listeners[i]);
+		listener_pause(&w->listeners->items[i]);
 	loop_timer_start(&w->resume, RESUME_AFTER_MS);
 	if (w->paused)
 		return;
@@ -102,18 +102,26 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	}
 	capacity_give_back(w->capacity);
 	for (size_t i = 0; i < w->listener_count; i++) {
-		if (listener_resume(&w->listeners[i]) < 0)
+		if (listener_resume(&w->listeners->items[i]) < 0)
 			loop_timer_start(&w->resume, RESUME_AFTER_MS);
 	}
+}
+
+static void listeners_free(struct loop_garbage *garbage)
+{
+	free(CONTAINER_OF(garbage, struct listeners, garbage));
 }
 
 static void stop_listening(struct worker *w)
 {
 	for (size_t i = 0; i < w->listener_count; i++)
-		listener_stop(&w->listeners[i]);
-	free(TAKE_PTR(w->listeners));
+		listener_stop(&w->listeners->items[i]);
 	w->listener_count = 0;
 	listen_set_unref(&w->listen);
+	/* An accepted client may have brought the news: its listener is in use. */
+	struct listeners *stopped = TAKE_PTR(w->listeners);
+	if (stopped != NULL)
+		loop_free_later(&w->loop, &stopped->garbage, listeners_free);
 }
 
 static void follow_listen_set(struct worker *w, struct listen_set *set)
@@ -125,12 +133,13 @@ static void follow_listen_set(struct worker *w, struct listen_set *set)
 	note_resumed(w);
 	if (set == NULL)
 		return;
-	w->listeners = calloc(listen_set_count(set), sizeof(*w->listeners));
+	w->listeners = calloc(1, sizeof(*w->listeners) +
+					 listen_set_count(set) * sizeof(struct listener));
 	if (w->listeners == NULL)
 		return; /* the next snapshot tries again */
 	w->listen = listen_set_ref(set);
 	for (size_t i = 0; i < listen_set_count(set); i++) {
-		int r = listener_start(&w->listeners[w->listener_count++], &w->loop,
+		int r = listener_start(&w->listeners->items[w->listener_count++], &w->loop,
 				       listen_set_fd(set, i, w->index), &accept_ops, w);
 		if (r < 0)
 			on_accept_paused(r, w);
