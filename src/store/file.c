@@ -209,12 +209,16 @@ static void *run_io(void *arg)
 static void tell(struct file_job *job, int error)
 {
 	char text[600];
-	struct store_value value = {job->present, job->data.data, job->data.size, job->revision};
+	struct store_value value = {0};
 	store_get_cb *get_cb = TAKE_PTR(job->get_cb);
 	store_done_cb *done_cb = TAKE_PTR(job->done_cb);
 
 	snprintf(text, sizeof(text), "%s/%s: %s", job->store->directory, job->key,
 		 error == -ETIMEDOUT ? "store timeout" : err_text(error));
+	/* After a timeout the I/O thread still works on it. */
+	if (error == 0)
+		value = (struct store_value){job->present, job->data.data, job->data.size,
+					     job->revision};
 	if (get_cb != NULL)
 		get_cb(error, error < 0 ? text : "", error < 0 ? NULL : &value, job->arg);
 	else if (done_cb != NULL)
@@ -476,7 +480,7 @@ static char *copy_directory(const char *endpoint)
 	return copy;
 }
 
-int file_store_open(const struct store_settings *settings, struct loop *loop,
+int file_store_open(const struct store_settings *settings, struct loop *loop, struct dns *dns,
 		    struct store **ret_store, const char **ret_problem)
 {
 	struct file_store *s = calloc(1, sizeof(*s));
