@@ -70,5 +70,24 @@ class FileStore:
 
     def wait_for_new_info(self, uid, timeout=10.0):
         """A publish that happens after this call."""
-        before = self.info_text(uid)
-        return self.wait_for_info(uid, lambda i: self.info_text(uid) != before, timeout)
+        before = (self.info(uid) or {}).get("infoUID")
+        return self.wait_for_info(uid, lambda i: i["infoUID"] != before, timeout)
+
+    # Faults
+
+    def lose(self):
+        """The directory is gone: reads and writes fail. bring_back() undoes it."""
+        os.rename(self.directory, self.directory + ".lost")
+
+    def bring_back(self):
+        os.rename(self.directory + ".lost", self.directory)
+
+    def refuse_info(self):
+        """Cluster data can be read, but no ProxyInfo written."""
+        shutil.rmtree(self.info_folder, ignore_errors=True)
+        os.makedirs(os.path.dirname(self.info_folder), exist_ok=True)
+        with open(self.info_folder, "w", encoding="utf-8") as f:
+            f.write("not a folder")
+
+    def accept_info(self):
+        os.unlink(self.info_folder)
