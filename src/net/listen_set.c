@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/refcount.h"
 #include "net/sock.h"
@@ -81,11 +82,15 @@ static int listen_tcp(struct listen_set *set, size_t index)
 	return r;
 }
 
-/* True if nobody listens behind the socket file: left by a process that died. */
+/* True if nobody listens behind the socket file: left by a process that died.
+ * A connect to any other file is refused as well. */
 static bool is_stale_socket(const struct sockaddr_un *name)
 {
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct stat status;
 
+	if (lstat(name->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return false;
 	return fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 &&
 	       errno == ECONNREFUSED;
 }
