@@ -17,6 +17,7 @@ enum {
 	ERR_LOOP,        /* the target is one of our own listeners */
 	ERR_NOT_REGULAR, /* a path in the store that is not a regular file */
 	ERR_TOO_LARGE,   /* more bytes than we accept */
+	ERR_OTHER_STORE, /* not the cluster that was there before, or an older state */
 };
 
 /* Text of any error returned in this project. Never NULL, never freed; for an

@@ -13,12 +13,14 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
-#include "net/loop.h"
+#include "net/dns.h"
 
 struct store_settings {
 	const char *backend;   /* "file", … */
 	const char *endpoints; /* file: the directory; others: comma list */
 	int64_t timeout_ms;    /* of one request */
+	const char *user;      /* NULL: no account, or that of the URL */
+	const char *password;  /* of that user */
 	const char *cert_file; /* NULL or path, as the next two */
 	const char *key_file;
 	const char *ca_file;
@@ -51,7 +53,7 @@ struct store_watch;
 /* Opens the store; a store that is down is no error here. Returns 0 or a
  * negative error, with *ret_problem a static text that says what is wrong with
  * the settings. */
-MUST_CHECK int store_open(const struct store_settings *settings, struct loop *loop,
+MUST_CHECK int store_open(const struct store_settings *settings, struct loop *loop, struct dns *dns,
 			  struct store **ret_store, const char **ret_problem);
 /* Cancels what is under way, without callbacks. Accepts NULL. */
 void store_close(struct store **store);

@@ -29,6 +29,8 @@ const char *err_text(int error)
 		return "not a regular file";
 	case ERR_TOO_LARGE:
 		return "too large";
+	case ERR_OTHER_STORE:
+		return "the store is not the one that was there before, or went back in time";
 	default:
 		return strerror_r(-error, buffer, sizeof(buffer));
 	}

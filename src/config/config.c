@@ -39,7 +39,7 @@ static const struct option_choice backends[] = {
 	{"file", BACKEND_FILE, false},
 	{"etcdv2", BACKEND_ETCDV2, true},
 	{"etcd", BACKEND_ETCDV2, true},
-	{"etcdv3", BACKEND_ETCDV3, true},
+	{"etcdv3", BACKEND_ETCDV3, false},
 	{"etcd3", BACKEND_ETCDV3, true},
 	{"consul", BACKEND_CONSUL, true},
 	{"kubernetes", BACKEND_KUBERNETES, true},

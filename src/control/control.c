@@ -505,7 +505,7 @@ static int init_cluster(struct control *c, const char **ret_problem)
 
 	if (key == NULL)
 		return -ENOMEM;
-	int r = store_open(&s->store, &c->loop, &c->store, ret_problem);
+	int r = store_open(&s->store, &c->loop, c->dns, &c->store, ret_problem);
 	if (r == 0)
 		r = proxy_info_new(c->store, directory, &c->proxy_info);
 	if (r < 0)

@@ -8,18 +8,18 @@
 
 static const struct backend {
 	const char *name;
-	int (*open)(const struct store_settings *settings, struct loop *loop,
-		    struct store **ret_store, const char **ret_problem);
+	store_open_fn *open;
 } backends[] = {
 	{"file", file_store_open},
+	{"etcdv3", etcd_store_open},
 };
 
-int store_open(const struct store_settings *settings, struct loop *loop, struct store **ret_store,
-	       const char **ret_problem)
+int store_open(const struct store_settings *settings, struct loop *loop, struct dns *dns,
+	       struct store **ret_store, const char **ret_problem)
 {
 	for (size_t i = 0; i < ARRAY_LEN(backends); i++) {
 		if (strcmp(settings->backend, backends[i].name) == 0)
-			return backends[i].open(settings, loop, ret_store, ret_problem);
+			return backends[i].open(settings, loop, dns, ret_store, ret_problem);
 	}
 	*ret_problem = "unknown store backend";
 	return -EINVAL;

@@ -32,7 +32,10 @@ struct store_watch {
 	const struct store_ops *ops;
 };
 
-int file_store_open(const struct store_settings *settings, struct loop *loop,
-		    struct store **ret_store, const char **ret_problem);
+/* How each backend is opened; dns is for those that are reached by name. */
+typedef int store_open_fn(const struct store_settings *settings, struct loop *loop, struct dns *dns,
+			  struct store **ret_store, const char **ret_problem);
+store_open_fn file_store_open;
+store_open_fn etcd_store_open;
 
 #endif

@@ -1,0 +1,459 @@
+/* Requests and their connections.
+ *
+ * A request takes an idle connection or makes one: RESOLVING, CONNECTING, then
+ * WAITING until the answer is complete. Its one timer is the deadline. */
+#include "net/http_client.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "net/http_parser.h"
+#include "net/sock.h"
+
+#define MAX_IDLE      2
+#define READ_AT_ONCE  (256 * 1024)
+#define MAX_ADDRESSES 16
+
+/* A store's host that goes silent must be noticed on a quiet watch as well. */
+static const struct keepalive_settings keepalive = {.idle_s = 5, .interval_s = 2, .count = 3};
+
+enum request_state {
+	REQUEST_RESOLVING,
+	REQUEST_CONNECTING,
+	REQUEST_WAITING,
+	REQUEST_OVER,
+};
+
+struct http_client {
+	struct loop *loop;
+	struct dns *dns;
+	char *host;
+	uint16_t port;
+	struct list requests;
+	struct list idle; /* struct connection */
+};
+
+struct connection {
+	struct list node; /* among the idle, or alone */
+	struct bufferevent *bev;
+};
+
+struct http_request {
+	struct loop_garbage garbage;
+	struct list node;
+	struct http_client *client;
+	const struct http_request_ops *ops;
+	void *arg;
+	enum request_state state;
+	bool streams;
+	int64_t timeout_ms;
+	bool reused;        /* on a kept connection: may be tried anew */
+	bool answered;      /* a byte has come */
+	struct strbuf text; /* the request as it is sent */
+	struct loop_timer deadline;
+	struct loop_timer failed; /* tells from the loop what failed at once */
+	int failure;
+	struct dns_lookup *lookup;
+	struct addr addrs[MAX_ADDRESSES];
+	size_t addr_count;
+	size_t addr_index;
+	struct connection *connection;
+	struct http_parser parser;
+};
+
+static void connection_free(struct connection **connection)
+{
+	struct connection *c = TAKE_PTR(*connection);
+
+	if (c == NULL)
+		return;
+	list_remove(&c->node);
+	if (c->bev != NULL)
+		bufferevent_free(c->bev);
+	free(c);
+}
+
+static void request_free(struct loop_garbage *garbage)
+{
+	struct http_request *r = CONTAINER_OF(garbage, struct http_request, garbage);
+
+	strbuf_deinit(&r->text);
+	free(r);
+}
+
+/* Ends everything of the request except its memory, which the turn outlives. */
+static void release(struct http_request *r)
+{
+	r->state = REQUEST_OVER;
+	list_remove(&r->node);
+	loop_timer_stop(&r->deadline);
+	loop_timer_stop(&r->failed);
+	dns_cancel(&r->lookup);
+	connection_free(&r->connection);
+	loop_free_later(r->client->loop, &r->garbage, request_free);
+}
+
+static void end_request(struct http_request *r, int error, const char *what)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "",
+		 error < 0 ? err_text(error) : "");
+	int status = r->parser.status;
+	release(r);
+	r->ops->done(error, error < 0 ? text : "", status, r->arg);
+}
+
+/* Keeps the connection of a complete answer for the next request. */
+static void keep_connection(struct http_request *r)
+{
+	struct http_client *client = r->client;
+	size_t idle = 0;
+
+	list_for_each (node, &client->idle)
+		idle++;
+	if (!r->parser.keep_alive || idle >= MAX_IDLE ||
+	    evbuffer_get_length(bufferevent_get_input(r->connection->bev)) > 0)
+		return;
+	struct connection *c = TAKE_PTR(r->connection);
+	list_append(&client->idle, &c->node);
+}
+
+static void find_host(struct http_request *r);
+static void start_connecting(struct http_request *r);
+static void on_idle_read(struct bufferevent *bev, void *arg);
+static void on_idle_event(struct bufferevent *bev, short what, void *arg);
+
+static void finish_answer(struct http_request *r)
+{
+	struct connection *c = r->connection;
+
+	keep_connection(r);
+	if (r->connection == NULL)
+		bufferevent_setcb(c->bev, on_idle_read, NULL, on_idle_event, c);
+	end_request(r, 0, "");
+}
+
+static void on_idle_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct connection *c = arg;
+
+	connection_free(&c);
+}
+
+static void on_idle_read(struct bufferevent *bev, void *arg)
+{
+	struct connection *c = arg; /* nobody has asked: it is out of step */
+
+	connection_free(&c);
+}
+
+static void try_anew(struct http_request *r)
+{
+	connection_free(&r->connection);
+	r->reused = false;
+	find_host(r);
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	struct http_request *r = arg;
+	struct evbuffer *input = bufferevent_get_input(bev);
+	int error = 0;
+
+	if (!r->answered && r->streams && evbuffer_get_length(input) > 0)
+		loop_timer_stop(&r->deadline); /* from here on the caller watches it */
+	r->answered = true;
+	while (error == 0 && r->state == REQUEST_WAITING && !http_parser_is_complete(&r->parser)) {
+		struct evbuffer_iovec piece;
+		size_t used;
+
+		if (evbuffer_peek(input, -1, NULL, &piece, 1) < 1 || piece.iov_len == 0)
+			return;
+		error = http_parser_feed(&r->parser, piece.iov_base, piece.iov_len, &used);
+		if (r->state != REQUEST_WAITING)
+			return; /* cancelled in a callback: the buffer is gone */
+		evbuffer_drain(input, used);
+	}
+	if (error < 0)
+		end_request(r, error, "bad answer");
+	else if (r->state == REQUEST_WAITING)
+		finish_answer(r);
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct http_request *r = arg;
+	int error = what & BEV_EVENT_ERROR ? -EVUTIL_SOCKET_ERROR() : -ECONNRESET;
+
+	if (error == 0)
+		error = -ECONNRESET;
+	if (what & BEV_EVENT_CONNECTED) {
+		sock_set_keepalive(bufferevent_getfd(bev), &keepalive);
+		sock_set_nodelay(bufferevent_getfd(bev));
+		r->state = REQUEST_WAITING;
+		return;
+	}
+	if (r->state == REQUEST_CONNECTING) {
+		connection_free(&r->connection);
+		r->failure = error;
+		r->addr_index++;
+		start_connecting(r);
+		return;
+	}
+	if (r->reused && !r->answered) {
+		try_anew(r);
+		return;
+	}
+	if ((what & BEV_EVENT_EOF) && http_parser_finish(&r->parser) == 0)
+		end_request(r, 0, "");
+	else
+		end_request(r, error, "connection lost");
+}
+
+static void on_failed(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_request *r = arg;
+
+	end_request(r, r->failure, "cannot connect");
+}
+
+static void fail_soon(struct http_request *r, int error)
+{
+	r->failure = error;
+	loop_timer_start(&r->failed, 0);
+}
+
+static void send_request(struct http_request *r)
+{
+	struct bufferevent *bev = r->connection->bev;
+
+	http_parser_init(&r->parser, r->parser.ops, r);
+	bufferevent_setcb(bev, on_read, NULL, on_event, r);
+	bufferevent_setwatermark(bev, EV_READ, 0, READ_AT_ONCE);
+	r->answered = false;
+	if (bufferevent_write(bev, r->text.data, r->text.size) < 0 ||
+	    bufferevent_enable(bev, EV_READ | EV_WRITE) < 0)
+		fail_soon(r, -ENOMEM);
+}
+
+static struct connection *connection_new(struct http_client *client)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	list_init(&c->node);
+	c->bev = bufferevent_socket_new(client->loop->base, -1,
+					BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+	if (c->bev == NULL)
+		connection_free(&c);
+	return c;
+}
+
+/* Tries the address at addr_index; the next one follows if it fails. */
+static void start_connecting(struct http_request *r)
+{
+	if (r->addr_index >= r->addr_count) {
+		fail_soon(r, r->failure < 0 ? r->failure : -EHOSTUNREACH);
+		return;
+	}
+	const struct addr *addr = &r->addrs[r->addr_index];
+	r->state = REQUEST_CONNECTING;
+	r->connection = connection_new(r->client);
+	if (r->connection == NULL) {
+		fail_soon(r, -ENOMEM);
+		return;
+	}
+	send_request(r); /* goes out once connected */
+	if (bufferevent_socket_connect(r->connection->bev, &addr->sa, (int)addr_size(addr)) < 0)
+		fail_soon(r, -EVUTIL_SOCKET_ERROR());
+}
+
+static void on_resolved(int error, const struct addr *addrs, size_t count, void *arg)
+{
+	struct http_request *r = arg;
+
+	r->lookup = NULL;
+	if (error < 0) {
+		end_request(r, error, "cannot resolve the host");
+		return;
+	}
+	r->addr_count = count < MAX_ADDRESSES ? count : MAX_ADDRESSES;
+	memcpy(r->addrs, addrs, r->addr_count * sizeof(*addrs));
+	for (size_t i = 0; i < r->addr_count; i++)
+		addr_set_port(&r->addrs[i], r->client->port);
+	start_connecting(r);
+}
+
+/* On the way to a connection of its own. */
+static void find_host(struct http_request *r)
+{
+	struct http_client *client = r->client;
+
+	r->state = REQUEST_RESOLVING;
+	r->addr_index = 0;
+	if (addr_parse_ip(client->host, client->port, &r->addrs[0]) == 0) {
+		r->addr_count = 1;
+		start_connecting(r);
+	} else if (dns_lookup(client->dns, client->host, r->timeout_ms, on_resolved, r,
+			      &r->lookup) < 0) {
+		fail_soon(r, -ENOMEM);
+	}
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_request *r = arg;
+
+	switch (r->state) {
+	case REQUEST_RESOLVING:
+		end_request(r, -ETIMEDOUT, "resolving the host");
+		break;
+	case REQUEST_CONNECTING:
+		end_request(r, -ETIMEDOUT, "connecting");
+		break;
+	case REQUEST_WAITING:
+		end_request(r, -ETIMEDOUT, r->answered ? "reading the answer" : "no answer");
+		break;
+	case REQUEST_OVER:
+		break;
+	}
+}
+
+static void on_parsed_header(const char *name, const char *value, void *arg)
+{
+	struct http_request *r = arg;
+
+	if (r->ops->header != NULL && r->state == REQUEST_WAITING)
+		r->ops->header(name, value, r->arg);
+}
+
+static int on_parsed_body(const char *data, size_t size, void *arg)
+{
+	struct http_request *r = arg;
+
+	if (r->state != REQUEST_WAITING)
+		return -ECANCELED; /* by the callback before, in the same piece */
+	return r->ops->body(r->parser.status, data, size, r->arg);
+}
+
+static const struct http_parser_ops parser_ops = {
+	.header = on_parsed_header,
+	.body = on_parsed_body,
+};
+
+static int compose(struct strbuf *text, const struct http_client *client,
+		   const struct http_call *call)
+{
+	bool is_ipv6 = strchr(client->host, ':') != NULL;
+	int r = strbuf_printf(text, "%s %s HTTP/1.1\r\nHost: %s%s%s:%u\r\n", call->method,
+			      call->path, is_ipv6 ? "[" : "", client->host, is_ipv6 ? "]" : "",
+			      client->port);
+
+	for (size_t i = 0; r == 0 && i < call->header_count; i++)
+		r = strbuf_printf(text, "%s: %s\r\n", call->headers[i].name,
+				  call->headers[i].value);
+	if (r == 0 && call->body != NULL)
+		r = strbuf_printf(text, "Content-Length: %zu\r\n", call->body_size);
+	if (r == 0)
+		r = strbuf_printf(text, "\r\n");
+	if (r == 0 && call->body != NULL)
+		r = strbuf_append(text, call->body, call->body_size);
+	return r;
+}
+
+static bool take_idle_connection(struct http_request *r)
+{
+	struct list *node = list_first(&r->client->idle);
+
+	if (node == NULL)
+		return false;
+	r->connection = CONTAINER_OF(node, struct connection, node);
+	list_remove(node);
+	r->reused = true;
+	r->state = REQUEST_WAITING;
+	send_request(r);
+	return true;
+}
+
+int http_client_start(struct http_client *client, const struct http_call *call,
+		      const struct http_request_ops *ops, void *arg,
+		      struct http_request **ret_request)
+{
+	struct http_request *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->client = client;
+	r->ops = ops;
+	r->arg = arg;
+	r->streams = call->streams;
+	r->timeout_ms = call->timeout_ms;
+	http_parser_init(&r->parser, &parser_ops, r);
+	if (compose(&r->text, client, call) < 0) {
+		request_free(&r->garbage);
+		return -ENOMEM;
+	}
+	list_append(&client->requests, &r->node);
+	loop_timer_init(&r->deadline, client->loop, on_deadline, r);
+	loop_timer_init(&r->failed, client->loop, on_failed, r);
+	loop_timer_start(&r->deadline, call->timeout_ms);
+	if (!take_idle_connection(r))
+		find_host(r);
+	*ret_request = r;
+	return 0;
+}
+
+void http_request_cancel(struct http_request **request)
+{
+	struct http_request *r = TAKE_PTR(*request);
+
+	if (r != NULL && r->state != REQUEST_OVER)
+		release(r);
+}
+
+int http_client_new(struct loop *loop, struct dns *dns, const char *host, uint16_t port,
+		    struct http_client **ret_client)
+{
+	struct http_client *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return -ENOMEM;
+	c->loop = loop;
+	c->dns = dns;
+	c->port = port;
+	c->host = strdup(host);
+	list_init(&c->requests);
+	list_init(&c->idle);
+	if (c->host == NULL) {
+		free(c);
+		return -ENOMEM;
+	}
+	*ret_client = c;
+	return 0;
+}
+
+void http_client_free(struct http_client **client)
+{
+	struct http_client *c = TAKE_PTR(*client);
+
+	if (c == NULL)
+		return;
+	list_for_each_safe (node, &c->requests) {
+		struct http_request *r = CONTAINER_OF(node, struct http_request, node);
+		http_request_cancel(&r);
+	}
+	list_for_each_safe (node, &c->idle) {
+		struct connection *idle = CONTAINER_OF(node, struct connection, node);
+		connection_free(&idle);
+	}
+	free(c->host);
+	free(c);
+}

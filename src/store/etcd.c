@@ -1,0 +1,272 @@
+/* The etcd v3 backend over its JSON gateway: accounts, and which cluster it is.
+ *
+ * Another cluster behind the same name (a restore, a wrong address) must not be
+ * taken for the known one: its revisions start again, and what it says of the
+ * leader may be old. Reads fail then until all endpoints that answer agree. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "etcd_private.h"
+
+#define EPOCH_SHIFT 48
+
+uint64_t etcd_public_revision(const struct etcd_store *store, int64_t revision)
+{
+	return ((uint64_t)store->epoch << EPOCH_SHIFT) + (uint64_t)revision;
+}
+
+/* Which cluster */
+
+static void start_survey(struct etcd_store *s)
+{
+	const char *key = s->owned.key != NULL ? s->owned.key : "/";
+
+	if (!list_is_empty(&s->surveys))
+		return; /* one is under way */
+	for (size_t i = 0; i < endpoints_count(s->endpoints); i++) {
+		struct etcd_request *r;
+		if (etcd_request_start(s, ETCD_SURVEY, key, &r) < 0)
+			continue;
+		r->endpoint = (int)i;
+	}
+	list_for_each_safe (node, &s->surveys)
+		etcd_request_run(CONTAINER_OF(node, struct etcd_request, node));
+}
+
+int etcd_check_header(struct etcd_store *store, const struct etcd_header *header,
+		      int64_t expected_revision, const char *endpoint)
+{
+	char known[24];
+	char now[24];
+
+	if (store->cluster_id == 0) {
+		store->cluster_id = header->cluster_id;
+		store->highest = header->revision;
+		return 0;
+	}
+	if (header->cluster_id == store->cluster_id && header->revision >= expected_revision) {
+		if (store->highest < header->revision)
+			store->highest = header->revision;
+		return 0;
+	}
+	snprintf(known, sizeof(known), "%" PRIu64, store->cluster_id);
+	snprintf(now, sizeof(now), "%" PRIu64, header->cluster_id);
+	log_error("etcd: another cluster, or an older state of it, answers",
+		  log_text("endpoint", endpoint), log_text("known", known), log_text("now", now),
+		  log_number("known_revision", expected_revision),
+		  log_number("revision", header->revision));
+	start_survey(store);
+	return ERR_OTHER_STORE;
+}
+
+static void adopt_cluster(struct etcd_store *s, const struct etcd_header *header)
+{
+	char id[24];
+
+	snprintf(id, sizeof(id), "%" PRIu64, header->cluster_id);
+	log_warn("etcd: all endpoints that answer agree, this cluster is taken from now on",
+		 log_text("cluster_id", id), log_number("revision", header->revision));
+	s->cluster_id = header->cluster_id;
+	s->highest = header->revision;
+	s->epoch++;
+	s->owned.revision = 0;
+	s->owned.lease = 0;
+	if (s->watch != NULL)
+		etcd_watch_restart(s->watch);
+}
+
+/* The surveys that have ended stay in the list until the last one has. */
+void etcd_survey_answered(struct etcd_request *r, bool answered)
+{
+	struct etcd_store *s = r->store;
+	struct etcd_header first = {0};
+	bool agree = true;
+	bool complete = true;
+
+	if (!answered)
+		r->header = (struct etcd_header){0};
+	list_for_each (node, &s->surveys) {
+		struct etcd_request *other = CONTAINER_OF(node, struct etcd_request, node);
+		if (other->call != NULL) {
+			complete = false;
+			break;
+		}
+		if (other->header.cluster_id == 0)
+			continue;
+		if (first.cluster_id == 0)
+			first = other->header;
+		/* All of another cluster, or all gone back: else one is astray. */
+		agree = agree && other->header.cluster_id == first.cluster_id &&
+			(other->header.cluster_id != s->cluster_id ||
+			 other->header.revision < s->highest);
+	}
+	if (!complete)
+		return;
+	list_for_each_safe (node, &s->surveys)
+		etcd_request_free(CONTAINER_OF(node, struct etcd_request, node));
+	if (agree && first.cluster_id != 0)
+		adopt_cluster(s, &first);
+}
+
+/* The seam */
+
+static int start_request(struct store *store, enum etcd_kind kind, const char *key, void *arg,
+			 struct etcd_request **ret_request)
+{
+	struct etcd_store *s = CONTAINER_OF(store, struct etcd_store, base);
+	struct etcd_request *r;
+
+	int error = etcd_request_start(s, kind, key, &r);
+	if (error < 0)
+		return error;
+	r->arg = arg;
+	*ret_request = r;
+	return 0;
+}
+
+static int etcd_get(struct store *store, const char *key, store_get_cb *cb, void *arg,
+		    struct store_request **ret_request)
+{
+	struct etcd_request *r;
+
+	int error = start_request(store, ETCD_GET, key, arg, &r);
+	if (error < 0)
+		return error;
+	r->get_cb = cb;
+	*ret_request = &r->base;
+	etcd_request_run(r);
+	return 0;
+}
+
+static int own_key(struct etcd_store *s, const char *key)
+{
+	if (s->owned.key != NULL && strcmp(s->owned.key, key) == 0)
+		return 0;
+	char *copy = strdup(key);
+	if (copy == NULL)
+		return -ENOMEM;
+	free(s->owned.key);
+	s->owned = (struct etcd_owned){.key = copy};
+	return 0;
+}
+
+static int etcd_put(struct store *store, const char *key, const char *data, size_t size,
+		    int64_t ttl_ms, store_done_cb *cb, void *arg,
+		    struct store_request **ret_request)
+{
+	struct etcd_store *s = CONTAINER_OF(store, struct etcd_store, base);
+	struct etcd_request *r;
+
+	int error = own_key(s, key);
+	if (error == 0)
+		error = start_request(store, ETCD_PUT, key, arg, &r);
+	if (error < 0)
+		return error;
+	error = strbuf_append(&r->data, data, size);
+	if (error < 0) {
+		etcd_request_free(r);
+		return error;
+	}
+	r->done_cb = cb;
+	r->ttl_s = (ttl_ms + MS_PER_S - 1) / MS_PER_S;
+	*ret_request = &r->base;
+	etcd_request_run(r);
+	return 0;
+}
+
+static int etcd_remove(struct store *store, const char *key, store_done_cb *cb, void *arg,
+		       struct store_request **ret_request)
+{
+	struct etcd_request *r;
+
+	int error = start_request(store, ETCD_DELETE, key, arg, &r);
+	if (error < 0)
+		return error;
+	r->done_cb = cb;
+	*ret_request = &r->base;
+	etcd_request_run(r);
+	return 0;
+}
+
+static void etcd_cancel(struct store_request *request)
+{
+	etcd_request_free(CONTAINER_OF(request, struct etcd_request, base));
+}
+
+static void free_requests(struct list *requests)
+{
+	list_for_each_safe (node, requests)
+		etcd_request_free(CONTAINER_OF(node, struct etcd_request, node));
+}
+
+static void etcd_close(struct store *store)
+{
+	struct etcd_store *s = CONTAINER_OF(store, struct etcd_store, base);
+
+	free_requests(&s->requests);
+	free_requests(&s->surveys);
+	endpoints_free(&s->endpoints);
+	free(s->owned.key);
+	free(s->user);
+	free(s->password);
+	free(s->token);
+	free(s);
+}
+
+static const struct store_ops etcd_ops = {
+	.close = etcd_close,
+	.get = etcd_get,
+	.put = etcd_put,
+	.remove = etcd_remove,
+	.cancel = etcd_cancel,
+	.watch_start = etcd_watch_start,
+	.watch_stop = etcd_watch_stop,
+};
+
+/* The account: from the options, else from the first URL that has one. */
+static int take_account(struct etcd_store *s, const struct store_settings *settings)
+{
+	const char *user = settings->user;
+	const char *password = settings->password;
+
+	for (size_t i = 0; user == NULL && i < endpoints_count(s->endpoints); i++) {
+		const struct url *url = endpoints_url(s->endpoints, i);
+		user = url->user;
+		password = url->password;
+	}
+	if (user == NULL || *user == '\0')
+		return 0;
+	s->user = strdup(user);
+	s->password = strdup(password != NULL ? password : "");
+	return s->user == NULL || s->password == NULL ? -ENOMEM : 0;
+}
+
+int etcd_store_open(const struct store_settings *settings, struct loop *loop, struct dns *dns,
+		    struct store **ret_store, const char **ret_problem)
+{
+	struct etcd_store *s = calloc(1, sizeof(*s));
+
+	*ret_problem = "cannot set up the etcd store";
+	if (s == NULL)
+		return -ENOMEM;
+	s->base.ops = &etcd_ops;
+	s->loop = loop;
+	s->timeout_ms = settings->timeout_ms;
+	list_init(&s->requests);
+	list_init(&s->surveys);
+	int error = endpoints_new(loop, dns, settings->endpoints, 0, &s->endpoints, ret_problem);
+	if (error == 0)
+		error = take_account(s, settings);
+	if (error < 0) {
+		etcd_close(&s->base);
+		return error;
+	}
+	*ret_store = &s->base;
+	return 0;
+}

@@ -1,0 +1,416 @@
+/* One request to etcd, as the calls it takes:
+ *
+ *	get      [authenticate] range
+ *	put      [authenticate] [grant] txn, and afterwards a keepalive on its own
+ *	delete   [authenticate] revoke or deleterange
+ *
+ * A put compares the key's revision, so that of two puts the one that is late
+ * changes nothing, and one that was carried out twice is recognized. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "etcd_private.h"
+
+#define RETRIES_MOST 6
+
+static const struct {
+	const char *path;
+	const char *path_3_3; /* NULL: the same */
+} steps[] = {
+	[ETCD_STEP_AUTHENTICATE] = {"/auth/authenticate", NULL},
+	[ETCD_STEP_RANGE] = {"/kv/range", NULL},
+	[ETCD_STEP_GRANT] = {"/lease/grant", NULL},
+	[ETCD_STEP_PUT] = {"/kv/txn", NULL},
+	[ETCD_STEP_KEEPALIVE] = {"/lease/keepalive", NULL},
+	[ETCD_STEP_REVOKE] = {"/lease/revoke", "/kv/lease/revoke"},
+	[ETCD_STEP_DELETE] = {"/kv/deleterange", NULL},
+};
+
+const char *etcd_path(const struct etcd_store *store, const char *name,
+		      char path[static ETCD_PATH_SIZE])
+{
+	snprintf(path, ETCD_PATH_SIZE, "%s%s", store->is_3_3 ? "/v3beta" : "/v3", name);
+	return path;
+}
+
+int etcd_request_start(struct etcd_store *store, enum etcd_kind kind, const char *key,
+		       struct etcd_request **ret_request)
+{
+	struct etcd_request *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->base.ops = store->base.ops;
+	r->store = store;
+	r->kind = kind;
+	r->endpoint = -1;
+	r->deadline_ms = clock_boot_ms() + store->timeout_ms;
+	r->key = strdup(key != NULL ? key : "");
+	if (r->key == NULL) {
+		free(r);
+		return -ENOMEM;
+	}
+	list_append(kind == ETCD_SURVEY ? &store->surveys : &store->requests, &r->node);
+	*ret_request = r;
+	return 0;
+}
+
+void etcd_request_free(struct etcd_request *r)
+{
+	endpoints_call_cancel(&r->call);
+	list_remove(&r->node);
+	strbuf_deinit(&r->data);
+	free(r->key);
+	free(r);
+}
+
+/* Tells the caller, once. */
+static void finish(struct etcd_request *r, int error, const char *text,
+		   const struct store_value *value)
+{
+	store_get_cb *get_cb = r->get_cb;
+	store_done_cb *done_cb = r->done_cb;
+	void *arg = r->arg;
+
+	if (r->kind == ETCD_SURVEY) {
+		etcd_survey_answered(r, error == 0);
+		return;
+	}
+	if (r->kind == ETCD_REFRESH && error < 0)
+		log_debug("etcd: the lease was not refreshed", log_text("error", text));
+	list_remove(&r->node); /* the callback may start another */
+	if (get_cb != NULL)
+		get_cb(error, text, value, arg);
+	else if (done_cb != NULL)
+		done_cb(error, text, arg);
+	etcd_request_free(r);
+}
+
+static void fail(struct etcd_request *r, int error, const char *text)
+{
+	finish(r, error, text, NULL);
+}
+
+static void run_step(struct etcd_request *r, enum etcd_step step);
+
+static bool may_retry(struct etcd_request *r)
+{
+	return r->retries++ < RETRIES_MOST && clock_boot_ms() < r->deadline_ms;
+}
+
+/* The step with which a request begins, once it has a token or needs none. */
+static enum etcd_step first_step(const struct etcd_request *r)
+{
+	const struct etcd_owned *owned = &r->store->owned;
+
+	switch (r->kind) {
+	case ETCD_GET:
+	case ETCD_SURVEY:
+		return ETCD_STEP_RANGE;
+	case ETCD_PUT:
+		return owned->lease == 0 || owned->ttl_s != r->ttl_s ? ETCD_STEP_GRANT
+								     : ETCD_STEP_PUT;
+	case ETCD_REFRESH:
+		return ETCD_STEP_KEEPALIVE;
+	case ETCD_DELETE:
+		break;
+	}
+	return owned->lease != 0 ? ETCD_STEP_REVOKE : ETCD_STEP_DELETE;
+}
+
+/* Answers */
+
+static void take_range(struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	struct etcd_kv kv;
+	struct etcd_store *s = r->store;
+
+	int error = etcd_json_range(reply->body, reply->size, &r->header, &kv);
+	if (error == 0 && r->kind == ETCD_GET)
+		error = etcd_check_header(s, &r->header, r->highest,
+					  endpoints_name(s->endpoints, reply->endpoint));
+	if (error < 0) {
+		char text[ENDPOINTS_TEXT_SIZE];
+		snprintf(text, sizeof(text), "%s: %s",
+			 endpoints_name(s->endpoints, reply->endpoint),
+			 error == ERR_OTHER_STORE ? err_text(error)
+						  : "the answer is not what etcd sends");
+		fail(r, error, text);
+		return;
+	}
+	struct store_value value = {kv.present, kv.value.data, kv.value.size,
+				    etcd_public_revision(s, r->header.revision)};
+	if (r->kind == ETCD_GET && r->get_cb != NULL && s->watch != NULL)
+		etcd_watch_note_read(s->watch, r->header.revision, kv.mod_revision);
+	finish(r, 0, "", &value);
+	etcd_kv_deinit(&kv);
+}
+
+static void take_grant(struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	int64_t lease;
+	int64_t ttl_s;
+
+	int error = etcd_json_lease(reply->body, reply->size, &r->header, &lease, &ttl_s);
+	if (error < 0) {
+		fail(r, error, "etcd granted no lease");
+		return;
+	}
+	r->store->owned.lease = lease;
+	r->store->owned.ttl_s = r->ttl_s;
+	run_step(r, ETCD_STEP_PUT);
+}
+
+static bool is_our_value(const struct etcd_request *r, const struct etcd_kv *kv)
+{
+	return kv->present && kv->lease == r->store->owned.lease &&
+	       kv->value.size == r->data.size &&
+	       memcmp(kv->value.data, r->data.data, r->data.size) == 0;
+}
+
+static void start_refresh(struct etcd_store *s)
+{
+	struct etcd_request *refresh;
+
+	if (etcd_request_start(s, ETCD_REFRESH, NULL, &refresh) == 0)
+		etcd_request_run(refresh);
+}
+
+static void take_put(struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	struct etcd_store *s = r->store;
+	struct etcd_kv kv;
+	bool succeeded;
+
+	int error = etcd_json_txn(reply->body, reply->size, &r->header, &succeeded, &kv);
+	if (error == 0)
+		error = etcd_check_header(s, &r->header, r->highest,
+					  endpoints_name(s->endpoints, reply->endpoint));
+	if (error < 0) {
+		fail(r, error, err_text(error));
+		return;
+	}
+	bool is_written = succeeded || is_our_value(r, &kv);
+	s->owned.revision = succeeded ? r->header.revision : kv.mod_revision;
+	etcd_kv_deinit(&kv);
+	if (is_written) {
+		/* A store that expires keys counts from here, as from the put. */
+		start_refresh(s);
+		finish(r, 0, "", NULL);
+	} else if (may_retry(r)) {
+		run_step(r, ETCD_STEP_PUT); /* now with the revision it has */
+	} else {
+		fail(r, -EBUSY, "etcd: the key changes under every put");
+	}
+}
+
+static void take_keepalive(struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	struct etcd_owned *owned = &r->store->owned;
+	int64_t lease = 0;
+	int64_t ttl_s = 0;
+
+	int error = etcd_json_lease(reply->body, reply->size, &r->header, &lease, &ttl_s);
+	if (error == 0 && ttl_s == 0 && lease == owned->lease)
+		owned->lease = 0; /* expired: the next put gets another */
+	finish(r, error, "unreadable answer", NULL);
+}
+
+static void take_token(struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	char *token;
+
+	int error = etcd_json_token(reply->body, reply->size, &token);
+	if (error < 0) {
+		fail(r, error, "etcd gave no token");
+		return;
+	}
+	free(r->store->token);
+	r->store->token = token;
+	run_step(r, r->after_authentication);
+}
+
+static void take_success(struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	switch (r->step) {
+	case ETCD_STEP_AUTHENTICATE:
+		take_token(r, reply);
+		break;
+	case ETCD_STEP_RANGE:
+		take_range(r, reply);
+		break;
+	case ETCD_STEP_GRANT:
+		take_grant(r, reply);
+		break;
+	case ETCD_STEP_PUT:
+		take_put(r, reply);
+		break;
+	case ETCD_STEP_KEEPALIVE:
+		take_keepalive(r, reply);
+		break;
+	case ETCD_STEP_REVOKE:
+	case ETCD_STEP_DELETE:
+		r->store->owned.lease = 0;
+		r->store->owned.revision = 0;
+		finish(r, 0, "", NULL);
+		break;
+	}
+}
+
+/* Errors */
+
+static bool asks_for_token(const struct etcd_error *e)
+{
+	if (e->code == ETCD_CODE_UNAUTHENTICATED)
+		return true;
+	return e->code == ETCD_CODE_INVALID_ARGUMENT &&
+	       (strstr(e->message, "user name is empty") != NULL ||
+		strstr(e->message, "revision of auth store is old") != NULL);
+}
+
+/* True if the request goes on in another way. */
+static bool recover(struct etcd_request *r, const struct endpoints_reply *reply,
+		    const struct etcd_error *e)
+{
+	struct etcd_store *s = r->store;
+
+	if (!may_retry(r))
+		return false;
+	if (reply->status == 404 && e->code == 0 && !s->is_3_3) {
+		s->is_3_3 = true; /* plain text: no such path in this gateway */
+		run_step(r, r->step);
+		return true;
+	}
+	if (r->step == ETCD_STEP_AUTHENTICATE) {
+		if (e->code != ETCD_CODE_FAILED_PRECONDITION)
+			return false;
+		free(TAKE_PTR(s->token)); /* accounts are off: go without */
+		run_step(r, r->after_authentication);
+		return true;
+	}
+	if (asks_for_token(e) && s->user != NULL) {
+		free(TAKE_PTR(s->token));
+		r->after_authentication = r->step;
+		run_step(r, ETCD_STEP_AUTHENTICATE);
+		return true;
+	}
+	if (e->code == ETCD_CODE_NOT_FOUND && r->step == ETCD_STEP_PUT) {
+		s->owned.lease = 0; /* it expired, and the key with it */
+		run_step(r, ETCD_STEP_GRANT);
+		return true;
+	}
+	return false;
+}
+
+static void take_error(struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	struct etcd_error e;
+	char text[ENDPOINTS_TEXT_SIZE];
+
+	etcd_json_error(reply->body, reply->size, &e);
+	if (r->step == ETCD_STEP_REVOKE && e.code == ETCD_CODE_NOT_FOUND) {
+		take_success(r, reply); /* gone already, which is what is wanted */
+		return;
+	}
+	if (recover(r, reply, &e))
+		return;
+	snprintf(text, sizeof(text), "%s: HTTP %d: %s%s",
+		 endpoints_name(r->store->endpoints, reply->endpoint), reply->status,
+		 e.code != 0 ? e.message : "not an answer of etcd",
+		 asks_for_token(&e) && r->store->user == NULL ? " (see --store-user)" : "");
+	fail(r, e.code == ETCD_CODE_PERMISSION_DENIED ? -EACCES : -EIO, text);
+}
+
+/* Calls */
+
+static bool is_decisive(const struct endpoints_reply *reply, void *arg)
+{
+	if (reply->status == 200)
+		return reply->body[0] == '{';
+	return reply->status >= 400 && reply->status < 500 && reply->status != 408 &&
+	       reply->status != 429;
+}
+
+static void on_called(int error, const char *text, const struct endpoints_reply *reply, void *arg)
+{
+	struct etcd_request *r = arg;
+
+	r->call = NULL;
+	if (error < 0)
+		fail(r, error, text);
+	else if (reply->status == 200)
+		take_success(r, reply);
+	else
+		take_error(r, reply);
+}
+
+static const struct endpoints_ops call_ops = {.is_decisive = is_decisive, .done = on_called};
+
+static int make_body(struct etcd_request *r, struct strbuf *body)
+{
+	struct etcd_store *s = r->store;
+
+	switch (r->step) {
+	case ETCD_STEP_AUTHENTICATE:
+		return etcd_json_make_account(body, s->user, s->password);
+	case ETCD_STEP_RANGE:
+		return etcd_json_make_range(body, r->key);
+	case ETCD_STEP_GRANT:
+		return etcd_json_make_grant(body, r->ttl_s);
+	case ETCD_STEP_PUT:
+		return etcd_json_make_put(body, r->key, r->data.data, r->data.size, s->owned.lease,
+					  s->owned.revision);
+	case ETCD_STEP_KEEPALIVE:
+	case ETCD_STEP_REVOKE:
+		return etcd_json_make_lease(body, s->owned.lease);
+	case ETCD_STEP_DELETE:
+		return etcd_json_make_delete(body, r->key);
+	}
+	return -EINVAL;
+}
+
+static void run_step(struct etcd_request *r, enum etcd_step step)
+{
+	struct etcd_store *s = r->store;
+	char path[ETCD_PATH_SIZE];
+	struct strbuf body = {0};
+	struct http_header token = {"Authorization", s->token};
+	int64_t left_ms = r->deadline_ms - clock_boot_ms();
+
+	r->step = step;
+	r->highest = s->highest;
+	const char *name =
+		s->is_3_3 && steps[step].path_3_3 != NULL ? steps[step].path_3_3 : steps[step].path;
+	int error = make_body(r, &body);
+	struct endpoints_request request = {
+		.http = {.method = "POST",
+			 .path = etcd_path(s, name, path),
+			 .headers = &token,
+			 .header_count = s->token != NULL && step != ETCD_STEP_AUTHENTICATE,
+			 .body = body.data,
+			 .body_size = body.size,
+			 .timeout_ms = left_ms > 0 ? left_ms : 0},
+		.only = r->endpoint,
+	};
+	if (error == 0)
+		error = endpoints_call_start(s->endpoints, &request, &call_ops, r, &r->call);
+	strbuf_deinit(&body);
+	if (error < 0)
+		fail(r, error, err_text(error));
+}
+
+void etcd_request_run(struct etcd_request *r)
+{
+	struct etcd_store *s = r->store;
+
+	if (s->user == NULL || s->token != NULL) {
+		run_step(r, first_step(r));
+		return;
+	}
+	r->after_authentication = first_step(r);
+	run_step(r, ETCD_STEP_AUTHENTICATE);
+}
