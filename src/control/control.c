@@ -269,9 +269,13 @@ static void evaluate(struct control *c)
 {
 	struct decision d = policy_decide(c->view, proxy_info_uid(c->proxy_info));
 	struct target *target = NULL;
-	char address[EXPLAIN_TEXT_SIZE];
+	char text[EXPLAIN_TEXT_SIZE];
 	const char *detail = view_problem(c->view);
 
+	if (view_status(c->view) == VIEW_BAD_SPEC) {
+		snprintf(text, sizeof(text), "clusterdata validation failed: %s", detail);
+		detail = text;
+	}
 	if (d.situation == SITUATION_NO_LEADER)
 		detail = view_leader_uid(c->view);
 	else if (d.situation == SITUATION_NO_ADDRESS)
@@ -279,9 +283,8 @@ static void evaluate(struct control *c)
 	if (d.situation == SITUATION_ROUTED || d.situation == SITUATION_NOT_ENABLED) {
 		enum situation as_enabled = d.situation;
 
-		snprintf(address, sizeof(address), "%s:%s", d.leader->listen_address,
-			 d.leader->port);
-		detail = address;
+		snprintf(text, sizeof(text), "%s:%s", d.leader->listen_address, d.leader->port);
+		detail = text;
 		target = find_target(c, d.leader, &as_enabled, &detail);
 		d.situation = as_enabled;
 	}
