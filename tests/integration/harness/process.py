@@ -83,6 +83,10 @@ class Pgsplice:
             self._uid = re.search(r"uid\W+([0-9a-f]{8})\b", line.split("proxy uid")[1]).group(1)
         return self._uid
 
+    def set_uid(self, uid):
+        """For a proxy whose log cannot tell."""
+        self._uid = uid
+
     # Life
 
     def is_running(self):
