@@ -18,6 +18,8 @@ struct config {
 	/* Cluster and store. */
 	const char *cluster_name;    /* never NULL */
 	const char *store_prefix;    /* never NULL */
+	const char *store_password_file;
+	char *store_password;        /* its first line; owned */
 	struct store_settings store; /* backend without aliases, its endpoints set */
 
 	/* Listening. */

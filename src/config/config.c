@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "config/option_source.h"
+#include "config_private.h"
 #include "net/addr.h"
 
 #define OPTION_TARGET struct config
@@ -20,24 +21,14 @@
 #define GROUP_LOG     "Logging"
 #define GROUP_PROCESS "Process"
 
-#define MOST_AUTO_WORKERS 8 /* a few saturate a network card; more is for --workers to say */
 #define LONGEST_LABEL     63
 #define LONGEST_HOST_NAME 253
-#define SCHEME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-."
-
-enum backend {
-	BACKEND_FILE,
-	BACKEND_ETCDV2,
-	BACKEND_ETCDV3,
-	BACKEND_CONSUL,
-	BACKEND_KUBERNETES,
-};
 
 /* The first name of a backend is the one the store knows, the others are
  * aliases. A backend whose first name is unlisted is not built yet. */
-static const struct option_choice backends[] = {
+const struct option_choice config_backends[] = {
 	{"file", BACKEND_FILE, false},
-	{"etcdv2", BACKEND_ETCDV2, true},
+	{"etcdv2", BACKEND_ETCDV2, false},
 	{"etcd", BACKEND_ETCDV2, true},
 	{"etcdv3", BACKEND_ETCDV3, false},
 	{"etcd3", BACKEND_ETCDV3, true},
@@ -67,7 +58,7 @@ static bool accepts_port(const char *text);
 static const struct option rows[] = {
 	OPT_TEXT(GROUP_STORE, "cluster-name", cluster_name, "NAME", NULL,
 		 "Name of the cluster. Required.", .marks = OPTION_STOLON),
-	OPT_NAME(GROUP_STORE, "store-backend", store.backend, "NAME", NULL, backends,
+	OPT_NAME(GROUP_STORE, "store-backend", store.backend, "NAME", NULL, config_backends,
 		 "Kind of the store that holds the cluster's state. Required.",
 		 .complaint = {"Unknown store backend: \"", "\""}, .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_STORE, "store-endpoints", store.endpoints, "LIST", NULL,
@@ -77,6 +68,10 @@ static const struct option rows[] = {
 		 "Key in the store under which the clusters are.", .marks = OPTION_STOLON),
 	OPT_MSEC(GROUP_STORE, "store-timeout", store.timeout_ms, "5s", 1, 3600000,
 		 "Give up on one store request after this long.", .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-user", store.user, "NAME", NULL,
+		 "Account of the store; may also be in the URL: http://name:password@host."),
+	OPT_TEXT(GROUP_STORE, "store-password-file", store_password_file, "FILE", NULL,
+		 "File whose first line is the password of that account."),
 	OPT_TEXT(GROUP_STORE, "store-cert-file", store.cert_file, "FILE", NULL,
 		 "Client certificate for the store (https only).", .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_STORE, "store-key", store.key_file, "FILE", NULL,
@@ -190,231 +185,6 @@ static bool accepts_port(const char *text)
 	return addr_parse_port(text, &port) == 0;
 }
 
-/* Whether list items are the same, or the wildcard covers b. */
-static bool covers(const char *a, const char *b)
-{
-	return strcmp(a, b) == 0 || (strcmp(a, "::") == 0 && b[0] != '/');
-}
-
-/* Makes items of one meaning look the same, then keeps what no other covers:
- * listening twice on an address fails. */
-static int settle_listen_addresses(struct option_list *list)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < list->count; i++) {
-		char *item = list->items[i];
-		struct addr addr;
-
-		if (*item == '\0' || (addr_parse_ip(item, 0, &addr) == 0 && addr_is_any(&addr))) {
-			char *all = strdup("::");
-			if (all == NULL)
-				return -ENOMEM;
-			list->items[i] = all;
-			free(item);
-		} else if (*item == '[') {
-			item[strlen(item) - 1] = '\0';
-			memmove(item, item + 1, strlen(item));
-		}
-	}
-	for (size_t i = 0; i < list->count; i++) {
-		char *item = list->items[i];
-		bool covered = false;
-
-		for (size_t j = 0; j < kept && !covered; j++)
-			covered = covers(list->items[j], item);
-		for (size_t j = i + 1; j < list->count && !covered; j++)
-			covered = covers(list->items[j], item) && !covers(item, list->items[j]);
-		if (covered)
-			free(item);
-		else
-			list->items[kept++] = item;
-	}
-	list->count = kept;
-	return 0;
-}
-
-static int available_cores(void)
-{
-	cpu_set_t set;
-	long count;
-
-	/* Fails where there are more cores than the set has bits. */
-	if (sched_getaffinity(0, sizeof(set), &set) == 0)
-		count = CPU_COUNT(&set);
-	else
-		count = sysconf(_SC_NPROCESSORS_ONLN);
-	if (count < 1)
-		return 1;
-	return count > MOST_AUTO_WORKERS ? MOST_AUTO_WORKERS : (int)count;
-}
-
-static int refuse_endpoints(const struct config *config, const char *problem, FILE *err)
-{
-	fprintf(err, "%s (--store-endpoints is \"", problem);
-	option_print_value(config->store.endpoints, err);
-	fputs("\")\n", err);
-	return ERR_SYNTAX;
-}
-
-/* The length of "https" in https://host, 0 without a scheme. */
-static size_t scheme_length(const char *endpoint)
-{
-	size_t length = strspn(endpoint, SCHEME_CHARACTERS);
-
-	if (!isalpha((unsigned char)*endpoint) || strncmp(endpoint + length, "://", 3) != 0)
-		return 0;
-	return length;
-}
-
-static int check_url_endpoints(struct config *config, enum backend backend, FILE *err)
-{
-	const char *at;
-	const char *first = "";
-	size_t first_length = 0;
-	size_t count = 0;
-
-	if (config->store.endpoints == NULL)
-		config->store.endpoints = backend == BACKEND_CONSUL ? "http://127.0.0.1:8500"
-								    : "http://127.0.0.1:2379";
-	for (at = config->store.endpoints;; at++) {
-		size_t length = scheme_length(at);
-		const char *scheme = length == 0 ? "http" : at;
-
-		length = length == 0 ? strlen("http") : length;
-		if (count++ == 0) {
-			first = scheme;
-			first_length = length;
-		}
-		if (length != first_length || strncasecmp(scheme, first, length) != 0)
-			return refuse_endpoints(config,
-						"all the endpoints must have the same scheme", err);
-		at += strcspn(at, ",");
-		if (*at == '\0')
-			break;
-	}
-	if (!(first_length == 4 && strncasecmp(first, "http", 4) == 0) &&
-	    !(first_length == 5 && strncasecmp(first, "https", 5) == 0))
-		return refuse_endpoints(config, "endpoints scheme must be http or https", err);
-	if (backend == BACKEND_CONSUL && count > 1)
-		return refuse_endpoints(config, "consul does not support multiple endpoints", err);
-	return 0;
-}
-
-static int check_file_endpoint(struct config *config, FILE *err)
-{
-	const char *directory = config->store.endpoints;
-
-	if (directory != NULL && strncmp(directory, "file://", 7) == 0)
-		directory += 7;
-	if (directory == NULL || *directory == '\0') {
-		fputs("store endpoints required: with --store-backend=file, --store-endpoints must "
-		      "be a directory\n",
-		      err);
-		return ERR_SYNTAX;
-	}
-	if (strchr(directory, ',') != NULL)
-		return refuse_endpoints(config, "file store takes exactly one directory", err);
-	config->store.endpoints = directory;
-	return 0;
-}
-
-static int check_kubernetes(const struct config *config, FILE *err)
-{
-	const char *kind = config->store.kube_resource_kind;
-
-	if (kind == NULL) {
-		fputs("unspecified kubernetes resource kind (--kube-resource-kind must be "
-		      "configmap)\n",
-		      err);
-		return ERR_SYNTAX;
-	}
-	if (strcmp(kind, "configmap") == 0)
-		return 0;
-	fputs("wrong kubernetes resource kind: \"", err);
-	option_print_value(kind, err);
-	fputs("\" (--kube-resource-kind must be configmap)\n", err);
-	return ERR_SYNTAX;
-}
-
-/* Replaces an alias by the backend's first name; refuses what is not built. */
-static int settle_backend(struct config *config, enum backend backend, FILE *err)
-{
-	const struct option_choice *first = backends;
-
-	while (first->value != (int)backend)
-		first++;
-	if (first->unlisted) {
-		fprintf(err, "store backend \"%s\" is not in this version of pgsplice: use ",
-			config->store.backend);
-		option_print_choices(backends, err);
-		fputs(" (--store-backend)\n", err);
-		return ERR_SYNTAX;
-	}
-	config->store.backend = first->name;
-	return 0;
-}
-
-static enum backend backend_named(const char *name)
-{
-	const struct option_choice *choice = backends;
-
-	while (strcmp(choice->name, name) != 0)
-		choice++;
-	return (enum backend)choice->value;
-}
-
-/* What stolon refuses is refused in its words first, built or not. */
-static int check_store(struct config *config, FILE *err)
-{
-	int r = 0;
-
-	if (config->store.backend == NULL) {
-		fputs("store backend type required: --store-backend must be ", err);
-		option_print_choices(backends, err);
-		fputc('\n', err);
-		return ERR_SYNTAX;
-	}
-	enum backend backend = backend_named(config->store.backend);
-	switch (backend) {
-	case BACKEND_FILE:
-		r = check_file_endpoint(config, err);
-		break;
-	case BACKEND_ETCDV2:
-	case BACKEND_ETCDV3:
-	case BACKEND_CONSUL:
-		r = check_url_endpoints(config, backend, err);
-		break;
-	case BACKEND_KUBERNETES:
-		r = check_kubernetes(config, err);
-		break;
-	}
-	return r < 0 ? r : settle_backend(config, backend, err);
-}
-
-static int check(struct config *config, FILE *err)
-{
-	if (config->cluster_name == NULL) {
-		fputs("cluster name required: --cluster-name must not be empty\n", err);
-		return ERR_SYNTAX;
-	}
-	int r = check_store(config, err);
-	if (r < 0)
-		return r;
-	r = settle_listen_addresses(&config->listen.addresses);
-	if (r < 0) {
-		fprintf(err, "--listen-address: %s\n", err_text(r));
-		return r;
-	}
-	if (config->store_prefix == NULL)
-		config->store_prefix = ""; /* given as empty: the clusters are at the root */
-	if (config->debug)
-		config->log.level = LOG_LEVEL_DEBUG;
-	if (config->workers == 0)
-		config->workers = available_cores();
-	return 0;
-}
-
 static void print_help(FILE *out)
 {
 	fputs("pgsplice: a TCP proxy that connects PostgreSQL clients to the leader of a cluster\n"
@@ -451,12 +221,13 @@ enum config_outcome config_load(struct config *config, int argc, char *const *ar
 		return CONFIG_DONE;
 	}
 	if (option_read_environment(&table, config, envp, err) < 0 ||
-	    option_read_flags(&table, config, argc, argv, err) < 0 || check(config, err) < 0)
+	    option_read_flags(&table, config, argc, argv, err) < 0 || config_check(config, err) < 0)
 		return CONFIG_REFUSED;
 	return CONFIG_RUN;
 }
 
 void config_deinit(struct config *config)
 {
+	free(TAKE_PTR(config->store_password));
 	option_table_deinit(&table, config);
 }

@@ -66,7 +66,7 @@ static int add_endpoint(struct endpoints *e, struct dns *dns, const char *text, 
 	e->count++;
 	url_format_origin(&new->url, new->name);
 	if (new->url.is_https)
-		return -EPROTONOSUPPORT;
+		return -EPROTONOSUPPORT; /* the seam for TLS */
 	return http_client_new(e->loop, dns, new->url.host, new->url.port, &new->client);
 }
 
@@ -146,6 +146,20 @@ struct http_client *endpoints_client(struct endpoints *endpoints, size_t index)
 size_t endpoints_current(const struct endpoints *endpoints)
 {
 	return endpoints->current;
+}
+
+struct endpoints_account endpoints_account(const struct endpoints *endpoints,
+					   const struct store_settings *settings)
+{
+	struct endpoints_account account = {settings->user, settings->password};
+
+	for (size_t i = 0; account.user == NULL && i < endpoints->count; i++) {
+		account.user = endpoints->all[i].url.user;
+		account.password = endpoints->all[i].url.password;
+	}
+	if (account.password == NULL)
+		account.password = "";
+	return account;
 }
 
 void endpoints_call_cancel(struct endpoints_call **call)

@@ -9,6 +9,7 @@
 
 #include "net/http_client.h"
 #include "net/url.h"
+#include "store/store.h"
 
 /* The longest answer taken: etcd's own limit for a value is 1.5 MB, base64 and
  * JSON around it. */
@@ -55,6 +56,14 @@ const struct url *endpoints_url(const struct endpoints *endpoints, size_t index)
 struct http_client *endpoints_client(struct endpoints *endpoints, size_t index);
 /* The one that answered last. */
 size_t endpoints_current(const struct endpoints *endpoints);
+
+/* The account: from the options, else from the first URL that has one. */
+struct endpoints_account {
+	const char *user;     /* NULL: none */
+	const char *password; /* never NULL with a user */
+};
+struct endpoints_account endpoints_account(const struct endpoints *endpoints,
+					   const struct store_settings *settings);
 
 /* Everything in request is copied. Callbacks run from the loop. */
 MUST_CHECK int endpoints_call_start(struct endpoints *endpoints,

@@ -229,21 +229,14 @@ static const struct store_ops etcd_ops = {
 	.watch_stop = etcd_watch_stop,
 };
 
-/* The account: from the options, else from the first URL that has one. */
 static int take_account(struct etcd_store *s, const struct store_settings *settings)
 {
-	const char *user = settings->user;
-	const char *password = settings->password;
+	struct endpoints_account account = endpoints_account(s->endpoints, settings);
 
-	for (size_t i = 0; user == NULL && i < endpoints_count(s->endpoints); i++) {
-		const struct url *url = endpoints_url(s->endpoints, i);
-		user = url->user;
-		password = url->password;
-	}
-	if (user == NULL || *user == '\0')
+	if (account.user == NULL)
 		return 0;
-	s->user = strdup(user);
-	s->password = strdup(password != NULL ? password : "");
+	s->user = strdup(account.user);
+	s->password = strdup(account.password);
 	return s->user == NULL || s->password == NULL ? -ENOMEM : 0;
 }
 

@@ -1,0 +1,21 @@
+/* What config.c (the rows) and config_check.c (the rules between them) share. */
+#ifndef PGSPLICE_CONFIG_CONFIG_PRIVATE_H
+#define PGSPLICE_CONFIG_CONFIG_PRIVATE_H
+
+#include "config/config.h"
+
+enum backend {
+	BACKEND_FILE,
+	BACKEND_ETCDV2,
+	BACKEND_ETCDV3,
+	BACKEND_CONSUL,
+	BACKEND_KUBERNETES,
+};
+
+/* Names of --store-backend. The first name of each is the one the store knows. */
+extern const struct option_choice config_backends[];
+
+/* Checks and completes what was read. On failure one line is written to err. */
+MUST_CHECK int config_check(struct config *config, FILE *err);
+
+#endif

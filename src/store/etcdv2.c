@@ -1,0 +1,577 @@
+/* The etcd v2 backend: stolon's older store, over the keys API.
+ *
+ * Reads are quorum reads, a watch is a long poll for the next index, expiry is
+ * the key's own ttl. As with v3, a put compares the key's index, so that one
+ * which is late changes nothing. */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "endpoints.h"
+#include "etcdv2_json.h"
+#include "store/backoff.h"
+#include "store_private.h"
+
+#define RETRIES_MOST 4
+#define MAX_EVENT    ENDPOINTS_MAX_BODY
+
+struct v2_watch;
+
+struct v2_store {
+	struct store base;
+	struct loop *loop;
+	struct endpoints *endpoints;
+	int64_t timeout_ms;
+	char *authorization; /* NULL: no account */
+	struct list requests;
+	uint64_t put_index; /* modifiedIndex of our key as last known; 0: no key */
+	struct v2_watch *watch;
+};
+
+enum v2_kind {
+	V2_GET,
+	V2_PUT,
+	V2_DELETE,
+};
+
+struct v2_request {
+	struct store_request base;
+	struct list node;
+	struct v2_store *store;
+	enum v2_kind kind;
+	bool looking; /* a put whose comparison failed reads the key */
+	unsigned retries;
+	int64_t deadline_ms;
+	int64_t ttl_s;
+	char *path;
+	struct strbuf body; /* form-encoded */
+	struct endpoints_call *call;
+	store_get_cb *get_cb;
+	store_done_cb *done_cb;
+	void *arg;
+};
+
+struct v2_watch {
+	struct store_watch base;
+	struct v2_store *store;
+	char *key;
+	char *path;
+	store_watch_cb *cb;
+	void *arg;
+	struct store_request *read; /* NULL: none under way */
+	struct http_request *poll;  /* NULL: none */
+	struct strbuf event;
+	uint64_t next_index; /* to wait for; 0: read first */
+	size_t endpoint;
+	struct loop_timer timer;
+	struct backoff backoff;
+};
+
+/* Text */
+
+static int put_escaped(struct strbuf *into, const char *data, size_t size, const char *plain)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < size; i++) {
+		unsigned char c = (unsigned char)data[i];
+		if (isalnum(c) || (c != '\0' && strchr(plain, c) != NULL))
+			r = strbuf_append(into, &data[i], 1);
+		else
+			r = strbuf_printf(into, "%%%02X", c);
+	}
+	return r;
+}
+
+static char *make_path(const char *key)
+{
+	struct strbuf path = {0};
+
+	if (strbuf_printf(&path, "/v2/keys/") < 0 ||
+	    put_escaped(&path, key, strlen(key), "/-_.~") < 0) {
+		strbuf_deinit(&path);
+		return NULL;
+	}
+	return strbuf_take(&path);
+}
+
+/* Requests */
+
+static void request_free(struct v2_request *r)
+{
+	endpoints_call_cancel(&r->call);
+	list_remove(&r->node);
+	strbuf_deinit(&r->body);
+	free(r->path);
+	free(r);
+}
+
+static void finish(struct v2_request *r, int error, const char *text,
+		   const struct store_value *value)
+{
+	list_remove(&r->node);
+	if (r->get_cb != NULL)
+		r->get_cb(error, text, value, r->arg);
+	else
+		r->done_cb(error, text, r->arg);
+	request_free(r);
+}
+
+static void run(struct v2_request *r);
+static void watch_note_read(struct v2_watch *w, uint64_t index, uint64_t modified);
+
+static void finish_get(struct v2_request *r, struct etcdv2_node *node, uint64_t index)
+{
+	struct v2_store *s = r->store;
+	struct store_value value = {node->present, node->value.data, node->value.size, index};
+
+	if (s->watch != NULL && s->watch->read != &r->base)
+		watch_note_read(s->watch, index, node->modified);
+	finish(r, 0, "", &value);
+}
+
+static void fail(struct v2_request *r, const struct endpoints_reply *reply, const char *what)
+{
+	char text[ENDPOINTS_TEXT_SIZE];
+
+	snprintf(text, sizeof(text), "%s: HTTP %d: %s",
+		 endpoints_name(r->store->endpoints, reply->endpoint), reply->status, what);
+	finish(r, -EIO, text, NULL);
+}
+
+static void take_node(struct v2_request *r, const struct endpoints_reply *reply,
+		      struct etcdv2_node *node)
+{
+	if (r->looking) {
+		r->looking = false;
+		r->store->put_index = node->modified;
+		run(r);
+		return;
+	}
+	switch (r->kind) {
+	case V2_GET:
+		/* Without the header (a proxy between?) the key's own index. */
+		if (*reply->index == '\0')
+			finish_get(r, node, node->modified);
+		else
+			finish_get(r, node, strtoull(reply->index, NULL, 10));
+		return;
+	case V2_PUT:
+		r->store->put_index = node->modified;
+		break;
+	case V2_DELETE:
+		r->store->put_index = 0;
+		break;
+	}
+	finish(r, 0, "", NULL);
+}
+
+static void take_error(struct v2_request *r, const struct endpoints_reply *reply)
+{
+	struct etcdv2_error e;
+	bool is_missing;
+
+	etcdv2_json_error(reply->body, reply->size, &e);
+	is_missing = e.code == ETCDV2_KEY_NOT_FOUND;
+	if (is_missing && (r->kind != V2_PUT || r->looking)) {
+		struct etcdv2_node nothing = {0};
+		struct endpoints_reply indexed = *reply;
+		char index[24];
+		snprintf(index, sizeof(index), "%" PRIu64, e.index);
+		indexed.index = index;
+		take_node(r, &indexed, &nothing);
+		return;
+	}
+	bool is_conflict =
+		is_missing || e.code == ETCDV2_COMPARE_FAILED || e.code == ETCDV2_NODE_EXISTS;
+	if (r->kind == V2_PUT && is_conflict && r->retries++ < RETRIES_MOST) {
+		r->looking = true;
+		run(r);
+		return;
+	}
+	fail(r, reply, e.code != 0 ? e.message : "not an answer of etcd");
+}
+
+static bool is_decisive(const struct endpoints_reply *reply, void *arg)
+{
+	if (reply->status == 200 || reply->status == 201)
+		return reply->body[0] == '{';
+	return reply->status >= 400 && reply->status < 500 && reply->status != 408 &&
+	       reply->status != 429;
+}
+
+static void on_called(int error, const char *text, const struct endpoints_reply *reply, void *arg)
+{
+	struct v2_request *r = arg;
+	struct etcdv2_node node;
+
+	r->call = NULL;
+	if (error < 0) {
+		finish(r, error, text, NULL);
+	} else if (reply->status >= 400) {
+		take_error(r, reply);
+	} else if (etcdv2_json_node(reply->body, reply->size, &node) < 0) {
+		fail(r, reply, "the answer is not what etcd sends");
+	} else {
+		take_node(r, reply, &node);
+		etcdv2_node_deinit(&node);
+	}
+}
+
+static const struct endpoints_ops call_ops = {.is_decisive = is_decisive, .done = on_called};
+
+static const char *method_of(const struct v2_request *r)
+{
+	if (r->kind == V2_GET || r->looking)
+		return "GET";
+	return r->kind == V2_PUT ? "PUT" : "DELETE";
+}
+
+static int make_query(const struct v2_request *r, struct strbuf *path)
+{
+	if (r->kind == V2_GET || r->looking)
+		return strbuf_printf(path, "%s?quorum=true", r->path);
+	if (r->kind == V2_DELETE)
+		return strbuf_printf(path, "%s", r->path);
+	if (r->store->put_index == 0)
+		return strbuf_printf(path, "%s?prevExist=false", r->path);
+	return strbuf_printf(path, "%s?prevIndex=%" PRIu64, r->path, r->store->put_index);
+}
+
+static void run(struct v2_request *r)
+{
+	struct v2_store *s = r->store;
+	struct strbuf path = {0};
+	int64_t left_ms = r->deadline_ms - clock_boot_ms();
+	bool has_body = r->kind == V2_PUT && !r->looking;
+	struct http_header headers[2];
+	size_t count = 0;
+
+	if (has_body)
+		headers[count++] =
+			(struct http_header){"Content-Type", "application/x-www-form-urlencoded"};
+	if (s->authorization != NULL)
+		headers[count++] = (struct http_header){"Authorization", s->authorization};
+	int error = make_query(r, &path);
+	struct endpoints_request request = {
+		.http = {.method = method_of(r),
+			 .path = path.data,
+			 .headers = headers,
+			 .header_count = count,
+			 .body = has_body ? r->body.data : NULL,
+			 .body_size = r->body.size,
+			 .timeout_ms = left_ms > 0 ? left_ms : 0},
+		.index_header = "X-Etcd-Index",
+		.only = -1,
+	};
+	if (error == 0)
+		error = endpoints_call_start(s->endpoints, &request, &call_ops, r, &r->call);
+	strbuf_deinit(&path);
+	if (error < 0)
+		finish(r, error, err_text(error), NULL);
+}
+
+static int start(struct store *store, enum v2_kind kind, const char *key, void *arg,
+		 struct v2_request **ret_request)
+{
+	struct v2_store *s = CONTAINER_OF(store, struct v2_store, base);
+	struct v2_request *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->base.ops = store->ops;
+	r->store = s;
+	r->kind = kind;
+	r->arg = arg;
+	r->deadline_ms = clock_boot_ms() + s->timeout_ms;
+	r->path = make_path(key);
+	if (r->path == NULL) {
+		free(r);
+		return -ENOMEM;
+	}
+	list_append(&s->requests, &r->node);
+	*ret_request = r;
+	return 0;
+}
+
+static int v2_get(struct store *store, const char *key, store_get_cb *cb, void *arg,
+		  struct store_request **ret_request)
+{
+	struct v2_request *r;
+
+	int error = start(store, V2_GET, key, arg, &r);
+	if (error < 0)
+		return error;
+	r->get_cb = cb;
+	*ret_request = &r->base;
+	run(r);
+	return 0;
+}
+
+static int v2_put(struct store *store, const char *key, const char *data, size_t size,
+		  int64_t ttl_ms, store_done_cb *cb, void *arg, struct store_request **ret_request)
+{
+	struct v2_request *r;
+
+	int error = start(store, V2_PUT, key, arg, &r);
+	if (error < 0)
+		return error;
+	error = strbuf_printf(&r->body,
+			      "ttl=%" PRId64 "&value=", (ttl_ms + MS_PER_S - 1) / MS_PER_S);
+	if (error == 0)
+		error = put_escaped(&r->body, data, size, "-_.~");
+	if (error < 0) {
+		request_free(r);
+		return error;
+	}
+	r->done_cb = cb;
+	*ret_request = &r->base;
+	run(r);
+	return 0;
+}
+
+static int v2_remove(struct store *store, const char *key, store_done_cb *cb, void *arg,
+		     struct store_request **ret_request)
+{
+	struct v2_request *r;
+
+	int error = start(store, V2_DELETE, key, arg, &r);
+	if (error < 0)
+		return error;
+	r->done_cb = cb;
+	*ret_request = &r->base;
+	run(r);
+	return 0;
+}
+
+static void v2_cancel(struct store_request *request)
+{
+	request_free(CONTAINER_OF(request, struct v2_request, base));
+}
+
+/* The watch */
+
+static void watch_again(struct v2_watch *w, bool read_first, const char *why)
+{
+	log_debug("etcdv2: the watch starts again", log_text("reason", why));
+	http_request_cancel(&w->poll);
+	store_request_cancel(&w->read);
+	strbuf_clear(&w->event);
+	if (read_first)
+		w->next_index = 0;
+	w->endpoint = (w->endpoint + 1) % endpoints_count(w->store->endpoints);
+	loop_timer_start(&w->timer, w->backoff.failures == 0 ? 0 : backoff_next_ms(&w->backoff));
+	if (w->backoff.failures == 0)
+		w->backoff.failures = 1;
+}
+
+static void start_poll(struct v2_watch *w);
+
+static void take_event(struct v2_watch *w)
+{
+	struct etcdv2_node node;
+	struct etcdv2_error e;
+
+	if (etcdv2_json_node(w->event.data, w->event.size, &node) < 0) {
+		etcdv2_json_error(w->event.data, w->event.size, &e);
+		watch_again(w, true, e.message);
+		return;
+	}
+	struct store_value value = {node.present, node.value.data, node.value.size, node.modified};
+	w->next_index = node.modified + 1;
+	w->backoff.failures = 0;
+	strbuf_clear(&w->event);
+	w->cb(&value, w->arg);
+	etcdv2_node_deinit(&node);
+	start_poll(w);
+}
+
+static int on_poll_body(int status, const char *data, size_t size, void *arg)
+{
+	struct v2_watch *w = arg;
+
+	if (w->event.size + size > MAX_EVENT)
+		return ERR_TOO_LARGE;
+	return strbuf_append(&w->event, data, size);
+}
+
+static void on_poll_done(int error, const char *text, int status, void *arg)
+{
+	struct v2_watch *w = arg;
+
+	w->poll = NULL;
+	if (error == 0 && w->event.size > 0)
+		take_event(w);
+	else
+		watch_again(w, false, error < 0 ? text : "nothing came");
+}
+
+static const struct http_request_ops poll_ops = {.body = on_poll_body, .done = on_poll_done};
+
+static void start_poll(struct v2_watch *w)
+{
+	struct v2_store *s = w->store;
+	struct strbuf path = {0};
+	struct http_header account = {"Authorization", s->authorization};
+
+	int r = strbuf_printf(&path, "%s?wait=true&waitIndex=%" PRIu64, w->path, w->next_index);
+	struct http_call call = {
+		.method = "GET",
+		.path = path.data,
+		.headers = &account,
+		.header_count = s->authorization != NULL,
+		.timeout_ms = s->timeout_ms, /* for the headers, which come at once */
+		.streams = true,
+	};
+	if (r == 0)
+		r = http_client_start(endpoints_client(s->endpoints, w->endpoint), &call, &poll_ops,
+				      w, &w->poll);
+	strbuf_deinit(&path);
+	if (r < 0)
+		watch_again(w, false, err_text(r));
+}
+
+static void on_watch_read(int error, const char *text, const struct store_value *value, void *arg)
+{
+	struct v2_watch *w = arg;
+
+	w->read = NULL;
+	if (error < 0) {
+		watch_again(w, true, text);
+		return;
+	}
+	w->endpoint = endpoints_current(w->store->endpoints);
+	w->next_index = value->revision + 1;
+	w->cb(value, w->arg);
+	if (w->poll == NULL)
+		start_poll(w);
+}
+
+static void on_watch_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct v2_watch *w = arg;
+
+	if (w->next_index != 0)
+		start_poll(w);
+	else if (v2_get(&w->store->base, w->key, on_watch_read, w, &w->read) < 0)
+		watch_again(w, true, err_text(-ENOMEM));
+}
+
+/* A regular read found more than the watch has brought: it is blind. */
+static void watch_note_read(struct v2_watch *w, uint64_t index, uint64_t modified)
+{
+	if (w->poll == NULL || modified < w->next_index)
+		return;
+	w->next_index = index + 1;
+	watch_again(w, false, "it missed a change");
+}
+
+static void v2_watch_stop(struct store_watch *watch)
+{
+	struct v2_watch *w = CONTAINER_OF(watch, struct v2_watch, base);
+
+	loop_timer_stop(&w->timer);
+	http_request_cancel(&w->poll);
+	store_request_cancel(&w->read);
+	w->store->watch = NULL;
+	strbuf_deinit(&w->event);
+	free(w->key);
+	free(w->path);
+	free(w);
+}
+
+static int v2_watch_start(struct store *store, const char *key, store_watch_cb *cb, void *arg,
+			  struct store_watch **ret_watch)
+{
+	struct v2_store *s = CONTAINER_OF(store, struct v2_store, base);
+	struct v2_watch *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return -ENOMEM;
+	w->base.ops = store->ops;
+	w->store = s;
+	w->cb = cb;
+	w->arg = arg;
+	w->backoff = (struct backoff){.first_ms = 50, .most_ms = 2000};
+	loop_timer_init(&w->timer, s->loop, on_watch_timer, w);
+	w->key = strdup(key);
+	w->path = make_path(key);
+	if (w->key == NULL || w->path == NULL) {
+		v2_watch_stop(&w->base);
+		return -ENOMEM;
+	}
+	loop_timer_start(&w->timer, 0);
+	s->watch = w;
+	*ret_watch = &w->base;
+	return 0;
+}
+
+/* The store */
+
+static void v2_close(struct store *store)
+{
+	struct v2_store *s = CONTAINER_OF(store, struct v2_store, base);
+
+	list_for_each_safe (node, &s->requests)
+		request_free(CONTAINER_OF(node, struct v2_request, node));
+	endpoints_free(&s->endpoints);
+	free(s->authorization);
+	free(s);
+}
+
+static const struct store_ops v2_ops = {
+	.close = v2_close,
+	.get = v2_get,
+	.put = v2_put,
+	.remove = v2_remove,
+	.cancel = v2_cancel,
+	.watch_start = v2_watch_start,
+	.watch_stop = v2_watch_stop,
+};
+
+static int take_account(struct v2_store *s, const struct store_settings *settings)
+{
+	struct strbuf pair = {0};
+	struct strbuf header = {0};
+	struct endpoints_account account = endpoints_account(s->endpoints, settings);
+
+	if (account.user == NULL)
+		return 0;
+	int r = strbuf_printf(&pair, "%s:%s", account.user, account.password);
+	if (r == 0)
+		r = strbuf_printf(&header, "Basic ");
+	if (r == 0)
+		r = base64_encode(&header, pair.data, pair.size);
+	strbuf_deinit(&pair);
+	s->authorization = strbuf_take(&header);
+	return r;
+}
+
+int etcdv2_store_open(const struct store_settings *settings, struct loop *loop, struct dns *dns,
+		      struct store **ret_store, const char **ret_problem)
+{
+	struct v2_store *s = calloc(1, sizeof(*s));
+
+	*ret_problem = "cannot set up the etcd store";
+	if (s == NULL)
+		return -ENOMEM;
+	s->base.ops = &v2_ops;
+	s->loop = loop;
+	s->timeout_ms = settings->timeout_ms;
+	list_init(&s->requests);
+	int error = endpoints_new(loop, dns, settings->endpoints, 0, &s->endpoints, ret_problem);
+	if (error == 0)
+		error = take_account(s, settings);
+	if (error < 0) {
+		v2_close(&s->base);
+		return error;
+	}
+	*ret_store = &s->base;
+	return 0;
+}
