@@ -3,15 +3,23 @@
 import pytest
 
 from harness import FileStore, Pgsplice, PostgresPair, RecordingServer, Stage, binary
+from harness.shim import Shim
 
 
 def pytest_configure(config):
     binary()
+    config.addinivalue_line("markers", "full: long; only with tests/run --full")
 
 
 @pytest.fixture
 def store(tmp_path):
     return FileStore(tmp_path / "store")
+
+
+@pytest.fixture
+def shim(tmp_path):
+    """Delays in pgsplice's system calls; pass shim.launcher to what starts it."""
+    return Shim(tmp_path)
 
 
 @pytest.fixture
