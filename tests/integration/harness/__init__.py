@@ -10,4 +10,5 @@ from .servers import Connection, RecordingServer
 from .stage import Stage
 from .stall import Stall
 from .store import FileStore
+from .traffic import Observer, Traffic, sent_times
 from .wait import holds_for, wait_until
