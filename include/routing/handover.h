@@ -59,7 +59,6 @@ struct handover {
 	enum handover_step step;
 	struct handover_input wanted;  /* the newest */
 	struct handover_input writing; /* the one being acknowledged */
-	bool superseded;               /* wanted differs from what is written */
 	struct target *routed;         /* NULL: closed */
 	uint64_t term;
 	uint64_t drop_generation; /* of the newest snapshot */
@@ -83,6 +82,9 @@ void handover_acknowledged(struct handover *h, bool written, int64_t now_ms);
 void handover_expire(struct handover *h, int64_t now_ms);
 /* True if a read would bring other timings into force. */
 bool handover_awaits_timings(const struct handover *h);
+/* Publishes what is in force once more, under a drop generation of its own, for
+ * what else a snapshot carries. */
+void handover_publish_again(struct handover *h);
 /* Closes for good: publishes, and starts no new round. */
 void handover_shut(struct handover *h, int64_t now_ms);
 

@@ -23,6 +23,7 @@ void target_unref(struct target **target);
 
 /* Same member at the same published address: what it resolves to may differ. */
 bool target_is_same_place(const struct target *a, const struct target *b);
+/* In any order: name servers rotate their answers. */
 bool target_has_same_addrs(const struct target *a, const struct target *b);
 bool target_has_addr(const struct target *target, const struct addr *addr);
 

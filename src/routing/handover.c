@@ -25,6 +25,12 @@ static void input_set(struct handover_input *to, const struct handover_input *fr
 	to->target = target;
 }
 
+/* A proxy timeout of 0 is no valid spec: it means that there is none. */
+static bool has_timings(const struct handover_input *input)
+{
+	return input->proxy_timeout_ns > 0;
+}
+
 /* The acknowledgement of one also holds for the other. */
 static bool asks_the_same(const struct handover_input *a, const struct handover_input *b)
 {
@@ -105,7 +111,6 @@ static void advance(struct handover *h)
 	if (h->step != HANDOVER_DRAINING || h->drained < h->drop_generation)
 		return;
 	h->step = HANDOVER_WRITING;
-	h->superseded = false;
 	input_set(&h->writing, &h->wanted);
 	/* Never announce less than what is in force: the sentinels wait for a
 	 * silent proxy as long as it told them. */
@@ -144,9 +149,7 @@ void handover_decide(struct handover *h, const struct handover_input *input, int
 		close_route(h);
 	else if (h->routed != NULL && !target_has_same_addrs(h->routed, input->target))
 		open_route(h, input->target); /* same leader: cuts what its name lost */
-	if (h->step == HANDOVER_WRITING)
-		h->superseded = !asks_the_same(&h->writing, &h->wanted);
-	else
+	if (h->step != HANDOVER_WRITING)
 		start_round(h);
 }
 
@@ -157,34 +160,25 @@ void handover_drained(struct handover *h, uint64_t drop_generation, int64_t now_
 	advance(h);
 }
 
-/* The latest read that found what has been acknowledged. */
-static int64_t vouched_from(const struct handover *h)
-{
-	if (h->superseded || h->writing.read_sent_ms > h->wanted.read_sent_ms)
-		return h->writing.read_sent_ms;
-	return h->wanted.read_sent_ms;
-}
-
 /* New timings come into force together with the deadline they make. Without a
  * read that vouches for one, the old deadline still runs, and so the old timeout
  * must still be announced. */
 static void take_timings(struct handover *h)
 {
-	if (vouched_from(h) == 0)
+	if (h->writing.read_sent_ms == 0 || !has_timings(&h->writing))
 		return;
-	if (h->writing.proxy_timeout_ns > 0)
-		h->proxy_timeout_ns = h->writing.proxy_timeout_ns;
-	if (h->writing.check_interval_ns > 0)
-		h->check_interval_ns = h->writing.check_interval_ns;
+	h->proxy_timeout_ns = h->writing.proxy_timeout_ns;
+	h->check_interval_ns = h->writing.check_interval_ns;
 }
 
 /* The store knows now: new timings are in force, and a wanted leader opens. */
 static void take_acknowledged(struct handover *h, int64_t now_ms)
 {
 	take_timings(h);
-	extend(h, vouched_from(h));
+	extend(h, h->writing.read_sent_ms);
 	handover_expire(h, now_ms);
-	if (!h->superseded && h->wanted.situation == SITUATION_ROUTED && now_ms < h->valid_until_ms)
+	if (asks_the_same(&h->writing, &h->wanted) && h->wanted.situation == SITUATION_ROUTED &&
+	    now_ms < h->valid_until_ms)
 		open_route(h, h->wanted.target);
 	else if (h->routed != NULL)
 		publish(h); /* the time won holds for what stays open */
@@ -199,20 +193,25 @@ void handover_acknowledged(struct handover *h, bool written, int64_t now_ms)
 	if (written)
 		take_acknowledged(h, now_ms);
 	else if (rules->counts_unacknowledged)
-		extend(h, vouched_from(h));
-	if (h->superseded) {
-		h->superseded = false;
+		extend(h, h->writing.read_sent_ms);
+	/* What came meanwhile asks for something else, or was read later: that
+	 * read may vouch only for a publish that was sent after it. */
+	if (!asks_the_same(&h->writing, &h->wanted) ||
+	    h->wanted.read_sent_ms > h->writing.read_sent_ms)
 		start_round(h);
-		return;
-	}
-	finish(h, written || rules->counts_unacknowledged);
+	else
+		finish(h, written || rules->counts_unacknowledged);
 }
 
 bool handover_awaits_timings(const struct handover *h)
 {
-	return h->wanted.proxy_timeout_ns > 0 &&
-	       (h->wanted.proxy_timeout_ns != h->proxy_timeout_ns ||
-		h->wanted.check_interval_ns != h->check_interval_ns);
+	return has_timings(&h->wanted) && (h->wanted.proxy_timeout_ns != h->proxy_timeout_ns ||
+					   h->wanted.check_interval_ns != h->check_interval_ns);
+}
+
+void handover_publish_again(struct handover *h)
+{
+	publish(h);
 }
 
 void handover_shut(struct handover *h, int64_t now_ms)
@@ -221,6 +220,5 @@ void handover_shut(struct handover *h, int64_t now_ms)
 		h->step = HANDOVER_IDLE;
 	h->wanted.situation = SITUATION_NO_CLUSTER_DATA;
 	target_unref(&h->wanted.target);
-	h->superseded = false;
 	close_route(h);
 }

@@ -59,7 +59,7 @@ bool target_has_same_addrs(const struct target *a, const struct target *b)
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
-		if (!addr_equal(&a->addrs[i], &b->addrs[i]))
+		if (!target_has_addr(b, &a->addrs[i]))
 			return false;
 	}
 	return true;

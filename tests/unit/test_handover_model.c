@@ -130,7 +130,9 @@ static void check_deadline(struct model *m, int64_t before_ms, const struct hand
 		return;
 	}
 	if (written != NULL) {
-		asked_is_good = asked_is_good || same_request(written, &m->asked);
+		asked_is_good = asked_is_good ||
+				(same_request(written, &m->asked) &&
+				 written->read_sent_ms >= m->asked.read_sent_ms);
 		explained = explained || explains(m, written);
 	}
 	explained = explained || (asked_is_good && explains(m, &m->asked));
@@ -191,9 +193,7 @@ static void do_acknowledged(struct model *m, bool written)
 	m->in_write = false;
 	m->write_succeeded = written;
 	/* Announced, and a read gives the deadline that goes with it. */
-	bool vouched = judged.read_sent_ms > 0 ||
-		       (same_request(&judged, &m->asked) && m->asked.read_sent_ms > 0);
-	if (written && vouched && judged.proxy_timeout_ns > 0)
+	if (written && judged.read_sent_ms > 0 && judged.proxy_timeout_ns > 0)
 		m->timeout_ns = judged.proxy_timeout_ns;
 	handover_acknowledged(&m->h, written, m->now_ms);
 	m->write_succeeded = false;
