@@ -78,7 +78,7 @@ int proxy_info_write(struct proxy_info *info, int64_t generation, int64_t timeou
 {
 	char json[160];
 	char info_uid[PROXY_UID_SIZE];
-	int64_t ttl_ms = 2 * timeout_ns / NS_PER_MS;
+	int64_t ttl_ms = timeout_ns / NS_PER_MS * 2;
 
 	CHECK(info->request == NULL);
 	int r = draw_uid(info_uid);

@@ -18,6 +18,7 @@ struct watch {
 	struct store_request *read; /* NULL: none under way */
 	int64_t read_sent_ms;
 	uint64_t revision;    /* of the newest value seen */
+	int64_t changed_ms;   /* when the watch brought a value last (clock_boot_ms()) */
 	bool decoded;         /* that value did */
 	struct view *view;    /* of the newest value that did; NULL: none */
 	struct strbuf source; /* the bytes of view */
@@ -77,7 +78,9 @@ static void on_read(int error, const char *text, const struct store_value *value
 		pass_on(w, value, w->read_sent_ms);
 		return;
 	}
-	if (error == 0 && w->decoded) {
+	if (error == 0)
+		update.text = "the store answers with an older state than it had before";
+	if (error == 0 && w->decoded && w->changed_ms >= w->read_sent_ms) {
 		/* The watch was faster: the store held what it brought after this
 		 * read was sent, so the read vouches for that as well. */
 		update.outcome = WATCH_VIEW;
@@ -91,8 +94,10 @@ static void on_change(const struct store_value *value, void *arg)
 {
 	struct watch *w = arg;
 
-	if (value->revision >= w->revision)
-		pass_on(w, value, 0);
+	if (value->revision < w->revision)
+		return;
+	w->changed_ms = clock_boot_ms();
+	pass_on(w, value, 0);
 }
 
 int watch_start(struct store *store, const char *key, watch_cb *cb, void *arg,
