@@ -17,7 +17,7 @@ struct capacity {
 
 /* Raises RLIMIT_NOFILE to its hard limit and works out from it how many
  * sessions fit, with two descriptors each; logs both. */
-MUST_CHECK int capacity_init(struct capacity *capacity);
+MUST_CHECK int capacity_init(struct capacity *capacity, unsigned workers);
 
 /* Any worker thread. */
 bool capacity_take(struct capacity *capacity);

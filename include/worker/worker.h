@@ -60,6 +60,8 @@ void worker_stop(struct worker *worker);
 /* False if the thread still runs after timeout_ms: then nothing was freed. */
 MUST_CHECK bool worker_join(struct worker *worker, int timeout_ms);
 
+/* Any thread: a snapshot waits for it. */
+bool worker_is_behind(const struct worker *worker);
 /* Any thread: it holds server sockets although their time is over. */
 bool worker_is_overdue(const struct worker *worker, int64_t now_ms);
 

@@ -16,7 +16,6 @@ struct worker_pool;
 MUST_CHECK int worker_pool_start(const struct worker_pool_settings *settings,
 				 struct wakeup *control, struct worker_pool **ret_pool);
 
-unsigned worker_pool_size(const struct worker_pool *pool);
 void worker_pool_publish(struct worker_pool *pool, struct snapshot *snapshot);
 /* From now on sessions are cut because the process ends: call it before the
  * snapshot that closes everything is published. */

@@ -9,12 +9,15 @@
 #include "base/err.h"
 #include "base/log.h"
 
-/* Listeners, event loops, the store, name lookups, the log. */
-#define RESERVED 160
+/* The store's and name servers' sockets, the log, the control thread. */
+#define RESERVED 64
+/* Of each worker: its loop, wakeup and timers, and a few listeners. */
+#define RESERVED_A_WORKER 8
 
-int capacity_init(struct capacity *capacity)
+int capacity_init(struct capacity *capacity, unsigned workers)
 {
 	struct rlimit limit;
+	int reserved = RESERVED + RESERVED_A_WORKER * (int)workers;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
@@ -25,7 +28,7 @@ int capacity_init(struct capacity *capacity)
 	}
 	int descriptors = limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
 	/* A very low limit still gets some; accepting then pauses on EMFILE. */
-	int sessions = descriptors > 2 * RESERVED ? (descriptors - RESERVED) / 2 : descriptors / 4;
+	int sessions = descriptors > 2 * reserved ? (descriptors - reserved) / 2 : descriptors / 4;
 	capacity->limit = sessions;
 	atomic_init(&capacity->free, sessions);
 	atomic_init(&capacity->paused, 0);

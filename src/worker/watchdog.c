@@ -9,40 +9,53 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-#define TICK_MS     100
-#define TICKS_GIVEN 10
+#define TICK_MS 100
+/* To cut, once the time of the snapshot is over. */
+#define TICKS_TO_CUT 10
+/* To take a snapshot at all: without it nothing can be acknowledged any more. */
+#define TICKS_TO_ADOPT 100
 
 /* Nothing may hold this up: one line if stderr takes it at once, and the end. */
-static _Noreturn void end_process(unsigned worker)
+static _Noreturn void end_process(unsigned worker, const char *why)
 {
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
 	char line[160];
 	int length = snprintf(line, sizeof(line),
-			      "pgsplice: worker %u has not cut its sessions %d ms after their "
-			      "time: ending the process, which aborts them\n",
-			      worker, TICK_MS * TICKS_GIVEN);
+			      "pgsplice: worker %u %s: ending the process, which aborts its "
+			      "sessions\n",
+			      worker, why);
 
 	if (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))
 		(void)!write(STDERR_FILENO, line, (size_t)length);
 	_exit(WATCHDOG_EXIT_STATUS);
 }
 
+struct ticks {
+	unsigned overdue;
+	unsigned behind;
+};
+
+static void look_at(const struct worker *worker, struct ticks *ticks)
+{
+	ticks->overdue = worker_is_overdue(worker, clock_boot_ms()) ? ticks->overdue + 1 : 0;
+	ticks->behind = worker_is_behind(worker) ? ticks->behind + 1 : 0;
+	if (ticks->overdue > TICKS_TO_CUT)
+		end_process(worker->index, "has not cut its sessions in time");
+	if (ticks->behind > TICKS_TO_ADOPT)
+		end_process(worker->index, "does not take snapshots any more");
+}
+
 static void *run_watchdog(void *arg)
 {
 	struct watchdog *d = arg;
-	unsigned overdue_ticks[DROP_BARRIER_MAX_WORKERS] = {0};
+	struct ticks ticks[DROP_BARRIER_MAX_WORKERS] = {0};
 
 	while (!atomic_load_explicit(&d->stopping, memory_order_relaxed)) {
 		struct timespec tick = {.tv_nsec = TICK_MS * NS_PER_MS};
 
 		nanosleep(&tick, NULL);
-		int64_t now_ms = clock_boot_ms();
-		for (unsigned i = 0; i < d->count; i++) {
-			if (!worker_is_overdue(&d->workers[i], now_ms))
-				overdue_ticks[i] = 0;
-			else if (++overdue_ticks[i] > TICKS_GIVEN)
-				end_process(i);
-		}
+		for (unsigned i = 0; i < d->count; i++)
+			look_at(&d->workers[i], &ticks[i]);
 	}
 	return NULL;
 }

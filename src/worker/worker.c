@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -133,8 +134,8 @@ static void follow_listen_set(struct worker *w, struct listen_set *set)
 	note_resumed(w);
 	if (set == NULL)
 		return;
-	w->listeners = calloc(1, sizeof(*w->listeners) +
-					 listen_set_count(set) * sizeof(struct listener));
+	w->listeners =
+		calloc(1, sizeof(*w->listeners) + listen_set_count(set) * sizeof(struct listener));
 	if (w->listeners == NULL)
 		return; /* the next snapshot tries again */
 	w->listen = listen_set_ref(set);
@@ -202,8 +203,7 @@ static void *run_worker(void *arg)
 	struct worker *w = arg;
 
 	int r = loop_run(&w->loop);
-	if (r < 0)
-		log_error("worker: the event loop failed", log_number("worker", w->index));
+	CHECK(r == 0); /* else sessions would live on with nobody to cut them */
 	return NULL;
 }
 
@@ -281,6 +281,11 @@ bool worker_join(struct worker *worker, int timeout_ms)
 		return false;
 	worker_free(worker);
 	return true;
+}
+
+bool worker_is_behind(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->inbox, memory_order_relaxed) != NULL;
 }
 
 bool worker_is_overdue(const struct worker *worker, int64_t now_ms)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
+
 struct worker_pool {
 	struct drop_barrier barrier;
 	struct capacity capacity;
@@ -17,8 +19,12 @@ static bool stop_workers(struct worker_pool *pool, unsigned count, int timeout_m
 
 	for (unsigned i = 0; i < count; i++)
 		worker_stop(&pool->workers[i]);
-	for (unsigned i = 0; i < count; i++)
-		all = worker_join(&pool->workers[i], timeout_ms) && all;
+	/* One limit for all of them together. */
+	int64_t until_ms = clock_boot_ms() + timeout_ms;
+	for (unsigned i = 0; i < count; i++) {
+		int64_t left_ms = until_ms - clock_boot_ms();
+		all = worker_join(&pool->workers[i], left_ms > 0 ? (int)left_ms : 0) && all;
+	}
 	return all;
 }
 
@@ -33,7 +39,7 @@ int worker_pool_start(const struct worker_pool_settings *settings, struct wakeup
 		return -ENOMEM;
 	pool->size = count;
 	drop_barrier_init(&pool->barrier, count, control);
-	int r = capacity_init(&pool->capacity);
+	int r = capacity_init(&pool->capacity, count);
 	while (r == 0 && started < count) {
 		r = worker_start(&pool->workers[started], started, count, &settings->session,
 				 &pool->barrier, &pool->capacity);
@@ -49,11 +55,6 @@ int worker_pool_start(const struct worker_pool_settings *settings, struct wakeup
 	}
 	*ret_pool = pool;
 	return 0;
-}
-
-unsigned worker_pool_size(const struct worker_pool *pool)
-{
-	return pool->size;
 }
 
 void worker_pool_publish(struct worker_pool *pool, struct snapshot *snapshot)
