@@ -26,8 +26,11 @@ void listening_free(struct listening **listening);
 /* Opens the listeners, now or after names were looked up; while that fails,
  * every call tries again and what is wrong is logged once. */
 void listening_open(struct listening *listening);
-/* Lets the set go; the sockets close when the workers do as well. */
+/* Ends it for the workers. The sockets close with listening_closed(), which is
+ * to be called when the workers have let them go; until then they can be had
+ * back by listening_open(). */
 void listening_close(struct listening *listening);
+void listening_closed(struct listening *listening);
 
 /* NULL while closed. Borrowed. */
 struct listen_set *listening_set(const struct listening *listening);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -25,11 +26,12 @@
 #include "routing/handover.h"
 #include "routing/resolve.h"
 
-#define RETRY_FIRST_MS   100
-#define RETRY_MOST_MS    1000
-#define REPUBLISH_MS     100
-#define STOP_LIMIT_MS    1000 /* for the withdrawal */
-#define WORKERS_LIMIT_MS 300  /* for the workers to end */
+#define INTERVAL_LEAST_MS 100 /* whatever the cluster data says */
+#define RETRY_FIRST_MS    100
+#define RETRY_MOST_MS     1000
+#define REPUBLISH_MS      100
+#define STOP_LIMIT_MS     900 /* for the withdrawal */
+#define WORKERS_LIMIT_MS  300 /* for the workers to end */
 
 enum control_phase {
 	CONTROL_RUNNING,
@@ -110,6 +112,9 @@ static void on_publish(const struct handover_route *route, void *arg)
 	struct control *c = arg;
 	struct handover_route before = c->route;
 
+	/* A publish that took longer than the deadline had closed them. */
+	if (route->target != NULL)
+		listening_open(c->listening);
 	c->route = *route;
 	c->route.target = target_ref(route->target);
 	publish(c);
@@ -124,10 +129,14 @@ static void on_republish(evutil_socket_t fd, short what, void *arg)
 
 static void on_listening_changed(void *arg)
 {
-	publish(arg);
+	struct control *c = arg;
+
+	handover_publish_again(&c->handover);
 }
 
 /* The deadline */
+
+static void check_within(struct control *c, int64_t delay_ms);
 
 static void follow_deadline(struct control *c)
 {
@@ -145,10 +154,12 @@ static void on_deadline(void *arg)
 		 log_stolon("check timeout timer fired"),
 		 log_number("timeout_ms", c->handover.proxy_timeout_ns / NS_PER_MS));
 	handover_expire(&c->handover, clock_boot_ms());
-	if (!c->settings->stop_listening || listening_set(c->listening) == NULL)
-		return;
-	listening_close(c->listening);
-	publish(c);
+	if (c->settings->stop_listening && listening_set(c->listening) != NULL) {
+		listening_close(c->listening);
+		handover_publish_again(&c->handover);
+	}
+	/* After a suspend the regular read may still be a while off. */
+	check_within(c, 0);
 }
 
 /* To the store */
@@ -192,10 +203,14 @@ static void on_check(evutil_socket_t fd, short what, void *arg);
 static int64_t next_check_ms(const struct control *c)
 {
 	int64_t interval_ms = c->handover.check_interval_ns / NS_PER_MS;
-	int64_t retry_ms = RETRY_FIRST_MS << (c->failures < 5 ? c->failures : 5);
+	int64_t retry_ms = RETRY_FIRST_MS;
 
+	if (interval_ms < INTERVAL_LEAST_MS)
+		interval_ms = INTERVAL_LEAST_MS;
 	if (c->failures == 0)
 		return interval_ms;
+	for (unsigned i = 1; i < c->failures && retry_ms < RETRY_MOST_MS; i++)
+		retry_ms *= 2;
 	if (retry_ms > RETRY_MOST_MS)
 		retry_ms = RETRY_MOST_MS;
 	return retry_ms < interval_ms ? retry_ms : interval_ms;
@@ -244,8 +259,11 @@ static struct target *find_target(struct control *c, const struct view_member *l
 
 	int r = resolve_get(c->resolve, leader->listen_address, leader->port, &addrs, &count);
 	if (r < 0) {
-		*situation = r == -EINPROGRESS ? SITUATION_RESOLVING : SITUATION_UNRESOLVED;
-		*detail = err_text(r);
+		*situation = SITUATION_RESOLVING;
+		if (r != -EINPROGRESS) {
+			*situation = SITUATION_UNRESOLVED;
+			*detail = err_text(r);
+		}
 		return NULL;
 	}
 	for (size_t i = 0; i < count && kept < ARRAY_LEN(usable); i++) {
@@ -344,6 +362,7 @@ static void on_update(const struct watch_update *update, void *arg)
 		break;
 	case WATCH_UNDECODABLE:
 		explain_trouble(&c->explain, TROUBLE_DATA, update->text);
+		view_unref(&c->view); /* no late answer may act on what was there before */
 		break;
 	}
 	handover_expire(&c->handover, clock_boot_ms());
@@ -355,7 +374,11 @@ static void on_drained(void *arg)
 {
 	struct control *c = arg;
 
-	handover_drained(&c->handover, worker_pool_drained(c->workers), clock_boot_ms());
+	uint64_t drained = worker_pool_drained(c->workers);
+
+	if (drained >= c->handover.drop_generation)
+		listening_closed(c->listening);
+	handover_drained(&c->handover, drained, clock_boot_ms());
 	follow_deadline(c);
 	if (c->phase == CONTROL_DRAINING)
 		withdraw(c);
@@ -419,8 +442,7 @@ static void *run_control(void *arg)
 	struct control *c = arg;
 
 	int r = loop_run(&c->loop);
-	if (r < 0)
-		log_error("control: the event loop failed", log_text("error", err_text(r)));
+	CHECK(r == 0);
 	(void)!write(c->done_fd, &(uint64_t){1}, sizeof(uint64_t));
 	return NULL;
 }

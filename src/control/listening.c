@@ -26,10 +26,11 @@ struct listening {
 	listening_cb *cb;
 	void *arg;
 	uint16_t port;
-	struct listen_set *set; /* NULL: closed */
-	size_t pending;         /* lookups under way */
-	int lookup_error;       /* of this attempt */
-	int logged_error;       /* 0: none since the last success */
+	struct listen_set *set;     /* NULL: closed */
+	struct listen_set *closing; /* let go, but workers may still hold it */
+	size_t pending;             /* lookups under way */
+	int lookup_error;           /* of this attempt */
+	int logged_error;           /* 0: none since the last success */
 	size_t count;
 	struct place places[];
 };
@@ -75,6 +76,7 @@ void listening_free(struct listening **listening)
 		return;
 	cancel_lookups(l);
 	listen_set_unref(&l->set);
+	listen_set_unref(&l->closing);
 	free(l);
 }
 
@@ -88,17 +90,34 @@ static void report_failure(struct listening *l, const char *address, int error)
 		  log_text("address", address), log_text("error", err_text(error)));
 }
 
+/* Names may turn out to be addresses that were given as well. */
+static bool is_covered(const struct listening *l, size_t index)
+{
+	const struct listen_address *a = &l->places[index].address;
+
+	for (size_t i = 0; i < index; i++) {
+		const struct listen_address *b = &l->places[i].address;
+		if (a->addr.sa.sa_family == AF_UNIX ? strcmp(a->path, b->path) == 0
+						    : addr_equal(&a->addr, &b->addr))
+			return true;
+	}
+	return false;
+}
+
 static int open_set(struct listening *l)
 {
 	char text[LISTEN_TEXT_SIZE];
+	size_t count = 0;
 	size_t failed;
 	struct listen_address *addresses = calloc(l->count, sizeof(*addresses));
 
 	if (addresses == NULL)
 		return -ENOMEM;
-	for (size_t i = 0; i < l->count; i++)
-		addresses[i] = l->places[i].address;
-	int r = listen_set_open(addresses, l->count, l->workers, &l->settings->keepalive, &l->set,
+	for (size_t i = 0; i < l->count; i++) {
+		if (!is_covered(l, i))
+			addresses[count++] = l->places[i].address;
+	}
+	int r = listen_set_open(addresses, count, l->workers, &l->settings->keepalive, &l->set,
 				&failed);
 	if (r < 0)
 		report_failure(l, listen_address_format(&addresses[failed], text), r);
@@ -106,16 +125,24 @@ static int open_set(struct listening *l)
 	return r;
 }
 
-static void try_to_open(struct listening *l)
+static void report_open(const struct listening *l)
 {
 	char text[LISTEN_TEXT_SIZE];
 
+	for (size_t i = 0; i < l->count; i++) {
+		if (!is_covered(l, i))
+			log_info("listening", log_stolon("Starting proxying"),
+				 log_text("address",
+					  listen_address_format(&l->places[i].address, text)));
+	}
+}
+
+static void try_to_open(struct listening *l)
+{
 	if (open_set(l) < 0)
 		return;
 	l->logged_error = 0;
-	for (size_t i = 0; i < l->count; i++)
-		log_info("listening", log_stolon("Starting proxying"),
-			 log_text("address", listen_address_format(&l->places[i].address, text)));
+	report_open(l);
 	l->cb(l->arg);
 }
 
@@ -174,6 +201,13 @@ void listening_open(struct listening *listening)
 
 	if (l->set != NULL || l->pending > 0)
 		return;
+	if (l->closing != NULL) {
+		/* The sockets are still open: a second set would collide with them. */
+		l->set = TAKE_PTR(l->closing);
+		report_open(l);
+		l->cb(l->arg);
+		return;
+	}
 	l->lookup_error = 0;
 	for (size_t i = 0; i < l->count && l->lookup_error == 0; i++)
 		l->lookup_error = find_address(&l->places[i]);
@@ -187,7 +221,13 @@ void listening_close(struct listening *listening)
 	if (listening->set == NULL)
 		return;
 	log_info("listening no more", log_stolon("Stopping listening"));
-	listen_set_unref(&listening->set);
+	listen_set_unref(&listening->closing);
+	listening->closing = TAKE_PTR(listening->set);
+}
+
+void listening_closed(struct listening *listening)
+{
+	listen_set_unref(&listening->closing);
 }
 
 struct listen_set *listening_set(const struct listening *listening)
