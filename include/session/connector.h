@@ -9,9 +9,9 @@
 
 struct connector;
 
-/* error 0: fd is connected, aborts on close, and belongs to the callee; address
- * is the index in target->addrs. */
-typedef void connector_cb(int error, int fd, size_t address, void *arg);
+/* error 0: fd is connected, aborts on close, and belongs to the callee; local is
+ * our end of it. */
+typedef void connector_cb(int error, int fd, const struct addr *local, void *arg);
 
 /* Whether to go on: asked before each connect. */
 typedef bool connector_gate(const struct addr *addr, void *arg);

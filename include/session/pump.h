@@ -9,7 +9,6 @@
 
 enum pump_state {
 	PUMP_MOVING,
-	PUMP_ENDING,   /* the source has ended; bytes are still held */
 	PUMP_FINISHED, /* the source has ended and all bytes were sent */
 	PUMP_BROKEN,   /* the sink fails: what the source sends goes nowhere */
 };
@@ -36,7 +35,7 @@ typedef bool pump_gate(void *arg);
 
 enum pump_result {
 	PUMP_RAN,           /* look at state and pump_wants_*() */
-	PUMP_SOURCE_FAILED, /* reset by the source; what is held can still be sent */
+	PUMP_SOURCE_FAILED, /* the source is broken; nothing is held */
 	PUMP_SINK_FAILED,   /* state is PUMP_BROKEN */
 	PUMP_NOT_PERMITTED, /* the gate said no: the session is to be cut */
 	PUMP_NO_MEMORY,     /* bytes were lost: the session is to be cut */
@@ -51,11 +50,6 @@ enum pump_result pump_run(struct pump *pump, int source, int sink, struct pump_s
 
 /* Gives up what is held and ends the direction. */
 void pump_break(struct pump *pump);
-
-static inline bool pump_holds_bytes(const struct pump *pump)
-{
-	return pump->held != NULL;
-}
 
 /* What to wait for. */
 static inline bool pump_wants_read(const struct pump *pump)

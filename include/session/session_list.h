@@ -56,7 +56,7 @@ MUST_CHECK int session_list_init(struct session_list *list, struct loop *loop,
 				 const struct session_settings *settings,
 				 const struct session_host *host, uint64_t first_id,
 				 uint64_t id_step);
-/* Cuts what is left; frees it with the loop, which must be ended after this. */
+/* Ends what still drains; frees it with the loop, which must be ended after this. */
 void session_list_deinit(struct session_list *list);
 
 /* Makes snapshot the one in force (takes a reference) and aborts the server

@@ -51,9 +51,14 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 
 	if (c->fd >= 0) {
 		c->error = sock_connect_result(c->fd);
+		struct addr local = sock_local_addr(c->fd);
+		/* Connecting to a dead port of this host may, by chance, get that
+		 * very port as its own end, and TCP then talks to itself. */
+		if (c->error == 0 && addr_equal(&local, connector_addr(c)))
+			c->error = -ECONNREFUSED;
 		if (c->error == 0) {
 			sock_set_keepalive(c->fd, c->keepalive);
-			c->cb(0, take_fd(&c->fd), c->address, c->arg);
+			c->cb(0, take_fd(&c->fd), &local, c->arg);
 			return;
 		}
 		close_fd(&c->fd);
@@ -61,7 +66,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 		if (try_addresses(c))
 			return;
 	}
-	c->cb(c->error, -1, c->address, c->arg);
+	c->cb(c->error, -1, NULL, c->arg);
 }
 
 int connector_start(struct loop *loop, struct target *target,

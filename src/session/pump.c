@@ -52,11 +52,8 @@ static enum pump_result send_held(struct pump *pump, int sink)
 		return PUMP_SINK_FAILED;
 	}
 	pump->held_sent += (uint32_t)n;
-	if (pump->held_sent == pump->held_size) {
+	if (pump->held_sent == pump->held_size)
 		free(TAKE_PTR(pump->held));
-		if (pump->state == PUMP_ENDING)
-			pump->state = PUMP_FINISHED;
-	}
 	return PUMP_RAN;
 }
 

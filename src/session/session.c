@@ -117,7 +117,10 @@ static void pump_to_client(struct session *s)
 		session_end(s, CLOSE_SERVER_RESET);
 		break;
 	case PUMP_SINK_FAILED:
-		session_end(s, CLOSE_CLIENT_RESET);
+		/* The client is gone, but what it said before still counts. */
+		if (pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->scratch, may_send,
+			     s) != PUMP_NOT_PERMITTED)
+			session_end(s, CLOSE_CLIENT_RESET);
 		break;
 	case PUMP_NOT_PERMITTED:
 		break;
@@ -185,7 +188,7 @@ static enum close_reason connect_failure(int error)
 	return err_is_exhaustion(error) ? CLOSE_EXHAUSTED : CLOSE_CONNECT_REFUSED;
 }
 
-static void on_connected(int error, int fd, size_t address, void *arg)
+static void on_connected(int error, int fd, const struct addr *local, void *arg)
 {
 	struct session *s = arg;
 
@@ -197,8 +200,7 @@ static void on_connected(int error, int fd, size_t address, void *arg)
 		return;
 	}
 	s->server.fd = fd;
-	struct addr local = sock_local_addr(fd);
-	s->local_port = addr_port(&local);
+	s->local_port = addr_port(local);
 	session_set_state(s, SESSION_OPEN);
 	if (!may_send(s))
 		return;

@@ -39,10 +39,12 @@ void session_list_deinit(struct session_list *list)
 {
 	if (list->scratch.data == NULL)
 		return;
-	/* What is left has no server: only clients that still drain. */
-	for (int state = 0; state < SESSION_CLOSED; state++) {
-		list_for_each_safe (node, &list->by_state[state])
-			session_cut(CONTAINER_OF(node, struct session, node), CLOSE_SHUTDOWN);
+	/* What is left has no server, only a client that has not confirmed all:
+	 * its kernel and ours see to that by themselves. */
+	list_for_each_safe (node, &list->by_state[SESSION_DRAINING]) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		s->until_ms = 0;
+		session_drain(s);
 	}
 	loop_timer_stop(&list->timer);
 	snapshot_unref(&list->snapshot);
