@@ -41,7 +41,8 @@ void addr_set_port(struct addr *addr, uint16_t port);
 bool addr_equal(const struct addr *a, const struct addr *b);
 /* 0.0.0.0 or :: */
 bool addr_is_any(const struct addr *addr);
-/* Whether this host has the address now, asked of the kernel. */
+/* Whether this host has the address now, asked of the kernel; false if that
+ * cannot be found out. */
 bool addr_is_local(const struct addr *addr);
 
 #endif

@@ -179,12 +179,29 @@ bool addr_is_any(const struct addr *addr)
 	return plain.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&plain.in6.sin6_addr);
 }
 
+static bool is_loopback(const struct addr *addr)
+{
+	if (addr->sa.sa_family == AF_INET)
+		return ntohl(addr->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
+}
+
 bool addr_is_local(const struct addr *addr)
 {
-	struct addr any_port = unmap(addr);
-	AUTO_CLOSE int fd = socket(any_port.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct addr there = unmap(addr);
+	struct addr here = {0};
+	socklen_t size = sizeof(here);
+	AUTO_CLOSE int fd = socket(there.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	/* The kernel lets a socket bind exactly to the addresses the host has. */
-	addr_set_port(&any_port, 0);
-	return fd >= 0 && bind(fd, &any_port.sa, addr_size(&any_port)) == 0;
+	if (addr_is_any(&there))
+		return true;
+	/* The way to an address of our own begins at that address, or within the
+	 * loopback network. (That one can bind to it proves nothing where
+	 * ip_nonlocal_bind is set.) Connecting a datagram socket sends nothing. */
+	addr_set_port(&there, 9);
+	if (fd < 0 || connect(fd, &there.sa, addr_size(&there)) < 0 ||
+	    getsockname(fd, &here.sa, &size) < 0)
+		return false;
+	addr_set_port(&here, 9);
+	return addr_equal(&here, &there) || (is_loopback(&here) && is_loopback(&there));
 }

@@ -12,9 +12,11 @@
 #include "base/err.h"
 #include "base/list.h"
 
-#define MAX_ADDRESSES  64
+#define MAX_ADDRESSES  64   /* of one family */
 #define QUERY_LIMIT_MS 1000 /* one try with one server */
 #define QUERY_TRIES    3
+/* How long the answer of one family waits for that of the other. */
+#define GRACE_MS 200
 
 struct dns {
 	struct loop *loop;
@@ -30,16 +32,22 @@ struct dns_socket {
 	struct event event;
 };
 
+/* One family's part of a lookup. */
+struct dns_query {
+	struct dns_lookup *lookup;
+	bool answered; /* c-ares has let go of it */
+	int error;
+	size_t count;
+	struct addr addrs[MAX_ADDRESSES];
+};
+
 struct dns_lookup {
 	struct list node;
 	struct dns *dns;
 	dns_cb *cb; /* NULL once told or cancelled: then only c-ares holds the lookup */
 	void *arg;
-	bool answered; /* c-ares has let go of it */
 	struct loop_timer timer;
-	int error;
-	size_t count;
-	struct addr addrs[MAX_ADDRESSES];
+	struct dns_query queries[2]; /* IPv4 first */
 };
 
 static void schedule_timer(struct dns *dns)
@@ -135,9 +143,14 @@ int dns_open(struct loop *loop, struct dns **ret_dns)
 	return 0;
 }
 
+static bool is_answered(const struct dns_lookup *lookup)
+{
+	return lookup->queries[0].answered && lookup->queries[1].answered;
+}
+
 static void free_if_done(struct dns_lookup *lookup)
 {
-	if (lookup->cb != NULL || !lookup->answered)
+	if (lookup->cb != NULL || !is_answered(lookup))
 		return;
 	list_remove(&lookup->node);
 	free(lookup);
@@ -175,59 +188,61 @@ void dns_close(struct dns **dns)
 	free(d);
 }
 
-static void take_family(struct dns_lookup *l, const struct ares_addrinfo *info, int family)
+static void take_addresses(struct dns_query *q, const struct ares_addrinfo *info)
 {
 	for (const struct ares_addrinfo_node *n = info->nodes; n != NULL; n = n->ai_next) {
-		if (n->ai_family != family || l->count == MAX_ADDRESSES ||
-		    n->ai_addrlen > sizeof(l->addrs[0]))
-			continue;
-		memcpy(&l->addrs[l->count++], n->ai_addr, n->ai_addrlen);
+		if (q->count < MAX_ADDRESSES && n->ai_addrlen <= (socklen_t)sizeof(q->addrs[0]))
+			memcpy(&q->addrs[q->count++], n->ai_addr, n->ai_addrlen);
 	}
 }
 
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
-	struct dns_lookup *l = arg;
+	struct dns_query *q = arg;
+	struct dns_lookup *l = q->lookup;
 
-	l->answered = true;
-	if (status == ARES_SUCCESS && info != NULL) {
-		take_family(l, info, AF_INET);
-		take_family(l, info, AF_INET6);
-	}
+	q->answered = true;
+	if (status == ARES_SUCCESS && info != NULL)
+		take_addresses(q, info);
 	if (info != NULL)
 		ares_freeaddrinfo(info);
-	if (l->count > 0)
-		l->error = 0;
+	if (q->count > 0)
+		q->error = 0;
 	else if (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA)
-		l->error = ERR_NO_NAME;
-	else
-		l->error = ERR_DNS;
-	if (l->cb != NULL)
+		q->error = ERR_NO_NAME;
+	if (l->cb != NULL && is_answered(l))
 		loop_timer_start(&l->timer, 0);
+	else if (l->cb != NULL && q->count > 0)
+		loop_timer_start(&l->timer, GRACE_MS);
 	free_if_done(l);
 }
 
+/* Tells what is there: of a family that has not answered, nothing is known. */
 static void on_lookup_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct dns_lookup *l = arg;
-	dns_cb *cb = l->cb;
-	void *cb_arg = l->arg;
+	const struct dns_query *v4 = &l->queries[0];
+	const struct dns_query *v6 = &l->queries[1];
+	struct addr addrs[2 * MAX_ADDRESSES];
+	size_t count = v4->count + v6->count;
+	int error = ERR_DNS;
 
-	l->cb = NULL;
-	if (l->answered) {
-		list_remove(&l->node);
-		cb(l->error, l->addrs, l->count, cb_arg);
-		free(l);
-	} else {
-		cb(ERR_DNS, NULL, 0, cb_arg);
-	}
+	memcpy(addrs, v4->addrs, v4->count * sizeof(addrs[0]));
+	memcpy(addrs + v4->count, v6->addrs, v6->count * sizeof(addrs[0]));
+	if (count > 0)
+		error = 0;
+	else if (v4->error == ERR_NO_NAME && v6->error == ERR_NO_NAME)
+		error = ERR_NO_NAME;
+	dns_cb *cb = TAKE_PTR(l->cb);
+	void *cb_arg = l->arg;
+	free_if_done(l);
+	cb(error, addrs, count, cb_arg);
 }
 
 int dns_lookup(struct dns *dns, const char *name, int64_t timeout_ms, dns_cb *cb, void *arg,
 	       struct dns_lookup **ret_lookup)
 {
-	struct ares_addrinfo_hints hints = {
-		.ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	static const int families[] = {AF_INET, AF_INET6};
 	struct dns_lookup *l = calloc(1, sizeof(*l));
 
 	if (l == NULL)
@@ -238,8 +253,16 @@ int dns_lookup(struct dns *dns, const char *name, int64_t timeout_ms, dns_cb *cb
 	list_append(&dns->lookups, &l->node);
 	loop_timer_init(&l->timer, dns->loop, on_lookup_timer, l);
 	loop_timer_start(&l->timer, timeout_ms);
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		l->queries[i] = (struct dns_query){.lookup = l, .error = ERR_DNS};
 	*ret_lookup = l;
-	ares_getaddrinfo(dns->channel, name, NULL, &hints, on_answer, l);
+	/* Apart, so that a name server which ignores one does not cost the other. */
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT,
+						    .ai_family = families[i],
+						    .ai_socktype = SOCK_STREAM};
+		ares_getaddrinfo(dns->channel, name, NULL, &hints, on_answer, &l->queries[i]);
+	}
 	schedule_timer(dns);
 	return 0;
 }

@@ -103,13 +103,11 @@ static int listen_unix(struct listen_set *set, size_t index)
 	if (fd < 0)
 		return -errno;
 	memcpy(name.sun_path, set->addresses[index].path, sizeof(name.sun_path));
-	if (bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0) {
-		if (errno != EADDRINUSE || !is_stale_socket(&name))
-			return -errno;
-		if (unlink(name.sun_path) < 0 ||
-		    bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
-			return -errno;
-	}
+	int r = bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : 0;
+	if (r == -EADDRINUSE && is_stale_socket(&name) && unlink(name.sun_path) == 0)
+		r = bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : 0;
+	if (r < 0)
+		return r;
 	if (listen(fd, BACKLOG) < 0)
 		return -errno;
 	set->fds[index * set->workers] = TAKE_FD(fd);

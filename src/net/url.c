@@ -42,8 +42,8 @@ static int decode(const char *text, size_t size, char **ret)
 		bool is_whole = i + 2 < size;
 		int high = is_whole ? hex_digit(text[i + 1]) : -1;
 		int low = is_whole ? hex_digit(text[i + 2]) : -1;
-		if (high < 0 || low < 0)
-			return ERR_SYNTAX;
+		if (high < 0 || low < 0 || high + low == 0)
+			return ERR_SYNTAX; /* also a NUL, which would end the text */
 		out[length++] = (char)(high * 16 + low);
 		i += 2;
 	}
