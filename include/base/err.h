@@ -14,7 +14,6 @@ enum {
 	ERR_NO_NAME,     /* the name does not exist (NXDOMAIN, or no address) */
 	ERR_DNS,         /* the name could not be looked up now */
 	ERR_NO_PERMIT,   /* the current snapshot forbids it */
-	ERR_LOOP,        /* the target is one of our own listeners */
 	ERR_NOT_REGULAR, /* a path in the store that is not a regular file */
 	ERR_TOO_LARGE,   /* more bytes than we accept */
 	ERR_OTHER_STORE, /* not the cluster that was there before, or an older state */

@@ -66,7 +66,7 @@ static inline struct log_field log_stolon(const char *message)
 /* Starts the writer thread. Returns 0 or a negative error. */
 MUST_CHECK int log_start(const struct log_settings *settings);
 
-/* Writes what the ring holds, for at most 500 ms (stderr may be stuck), and
+/* Writes what the ring holds, for at most 300 ms (stderr may be stuck), and
  * ends the writer. */
 void log_stop(void);
 

@@ -16,8 +16,8 @@
  * argv, envp or constants and are not owned. */
 struct config {
 	/* Cluster and store. */
-	const char *cluster_name;    /* never NULL */
-	const char *store_prefix;    /* never NULL */
+	const char *cluster_name; /* never NULL */
+	const char *store_prefix; /* never NULL */
 	const char *store_password_file;
 	char *store_password;        /* its first line; owned */
 	struct store_settings store; /* backend without aliases, its endpoints set */

@@ -23,8 +23,6 @@ const char *err_text(int error)
 		return "name lookup failed";
 	case ERR_NO_PERMIT:
 		return "not permitted now";
-	case ERR_LOOP:
-		return "address leads back to this proxy";
 	case ERR_NOT_REGULAR:
 		return "not a regular file";
 	case ERR_TOO_LARGE:

@@ -17,7 +17,7 @@
 
 #define SLOT_COUNT    512 /* a power of two */
 #define LINE_SIZE     1000
-#define STOP_LIMIT_MS 500
+#define STOP_LIMIT_MS 300
 
 struct slot {
 	/* Written by whoever owns the slot in this turn, with release; read by the

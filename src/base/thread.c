@@ -39,12 +39,12 @@ bool thread_join_within(pthread_t thread, int timeout_ms)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += timeout_ms / MS_PER_S;
 	until.tv_nsec += (long)(timeout_ms % MS_PER_S) * NS_PER_MS;
 	if (until.tv_nsec >= MS_PER_S * NS_PER_MS) {
 		until.tv_sec++;
 		until.tv_nsec -= MS_PER_S * NS_PER_MS;
 	}
-	return pthread_timedjoin_np(thread, NULL, &until) == 0;
+	return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
 }

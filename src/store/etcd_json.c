@@ -10,8 +10,6 @@
 #include "base/base64.h"
 #include "base/err.h"
 
-/* etcd nests five levels; jansson's own bound is for its stack. */
-
 void etcd_kv_deinit(struct etcd_kv *kv)
 {
 	strbuf_deinit(&kv->value);
@@ -23,16 +21,39 @@ void etcd_frame_deinit(struct etcd_frame *frame)
 	etcd_kv_deinit(&frame->kv);
 }
 
-static json_t *load(const char *json, size_t size)
+/* Jansson spends up to a hundred times the bytes of "{}," on what they stand for.
+ * etcd's answers have few parts; a frame with ten thousand events fits as well. */
+#define MAX_PARTS 100000
+
+static bool has_too_many_parts(const char *json, size_t size)
+{
+	size_t parts = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < size; i++) {
+		if (json[i] == '"')
+			in_string = !in_string;
+		else if (in_string && json[i] == '\\')
+			i++;
+		else if (!in_string && (json[i] == ',' || json[i] == '{' || json[i] == '['))
+			parts++;
+	}
+	return parts > MAX_PARTS;
+}
+
+static int load(const char *json, size_t size, json_t **ret_root)
 {
 	json_error_t error;
-	json_t *root = json_loadb(json, size, JSON_ALLOW_NUL, &error);
 
-	if (root != NULL && !json_is_object(root)) {
+	if (has_too_many_parts(json, size))
+		return ERR_TOO_LARGE;
+	json_t *root = json_loadb(json, size, JSON_ALLOW_NUL, &error);
+	if (!json_is_object(root)) {
 		json_decref(root);
-		root = NULL;
+		return ERR_SYNTAX;
 	}
-	return root;
+	*ret_root = root;
+	return 0;
 }
 
 /* A whole number, written as a string or not; 0 if absent or anything else. */
@@ -67,7 +88,7 @@ static int take_kv(const json_t *object, struct etcd_kv *kv)
 	const json_t *value = json_object_get(object, "value");
 	int r = 0;
 
-	if (value != NULL && !json_is_string(value))
+	if (!json_is_object(object) || (value != NULL && !json_is_string(value)))
 		return ERR_TYPE;
 	if (value != NULL)
 		r = base64_decode(&kv->value, json_string_value(value), json_string_length(value));
@@ -93,12 +114,13 @@ int etcd_json_range(const char *json, size_t size, struct etcd_header *ret_heade
 		    struct etcd_kv *ret_kv)
 {
 	struct etcd_kv kv = {0};
-	json_t *root = load(json, size);
+	json_t *root;
 
-	if (root == NULL)
-		return ERR_SYNTAX;
+	int r = load(json, size, &root);
+	if (r < 0)
+		return r;
 	struct etcd_header header = header_of(root);
-	int r = header.cluster_id == 0 ? ERR_SYNTAX : take_range(root, &kv);
+	r = header.cluster_id == 0 ? ERR_SYNTAX : take_range(root, &kv);
 	json_decref(root);
 	if (r < 0)
 		return r;
@@ -111,16 +133,17 @@ int etcd_json_txn(const char *json, size_t size, struct etcd_header *ret_header,
 		  bool *ret_succeeded, struct etcd_kv *ret_kv)
 {
 	struct etcd_kv kv = {0};
-	json_t *root = load(json, size);
+	json_t *root;
 
-	if (root == NULL)
-		return ERR_SYNTAX;
+	int r = load(json, size, &root);
+	if (r < 0)
+		return r;
 	struct etcd_header header = header_of(root);
 	bool succeeded = json_is_true(json_object_get(root, "succeeded"));
 	const json_t *response = json_array_get(json_object_get(root, "responses"), 0);
-	int r = header.cluster_id == 0
-			? ERR_SYNTAX
-			: take_range(json_object_get(response, "response_range"), &kv);
+	r = header.cluster_id == 0
+		    ? ERR_SYNTAX
+		    : take_range(json_object_get(response, "response_range"), &kv);
 	json_decref(root);
 	if (r < 0)
 		return r;
@@ -133,10 +156,11 @@ int etcd_json_txn(const char *json, size_t size, struct etcd_header *ret_header,
 int etcd_json_lease(const char *json, size_t size, struct etcd_header *ret_header, int64_t *ret_id,
 		    int64_t *ret_ttl_s)
 {
-	json_t *root = load(json, size);
+	json_t *root;
 
-	if (root == NULL)
-		return ERR_SYNTAX;
+	int r = load(json, size, &root);
+	if (r < 0)
+		return r;
 	const json_t *result = json_object_get(root, "result");
 	const json_t *body = result != NULL ? result : root;
 	int64_t id = (int64_t)number_of(body, "ID");
@@ -152,7 +176,11 @@ int etcd_json_lease(const char *json, size_t size, struct etcd_header *ret_heade
 
 int etcd_json_token(const char *json, size_t size, char **ret_token)
 {
-	json_t *root = load(json, size);
+	json_t *root;
+
+	int r = load(json, size, &root);
+	if (r < 0)
+		return r;
 	const char *token = text_of(root, "token");
 	bool is_usable = *token != '\0' && strpbrk(token, " \r\n") == NULL;
 	char *copy = is_usable ? strdup(token) : NULL;
@@ -184,11 +212,12 @@ static void take_error(const json_t *root, struct etcd_error *ret)
 
 void etcd_json_error(const char *json, size_t size, struct etcd_error *ret)
 {
-	json_t *root = load(json, size);
+	json_t *root;
 
 	*ret = (struct etcd_error){0};
-	if (root != NULL)
-		take_error(root, ret);
+	if (load(json, size, &root) < 0)
+		return;
+	take_error(root, ret);
 	json_decref(root);
 }
 
@@ -197,12 +226,15 @@ static int take_events(const json_t *events, struct etcd_kv *kv)
 {
 	const json_t *last = json_array_get(events, json_array_size(events) - 1);
 	const json_t *object = json_object_get(last, "kv");
+	int64_t revision = (int64_t)number_of(object, "mod_revision");
 
+	if (revision <= 0)
+		return ERR_SYNTAX; /* when was that? */
 	if (strcmp(text_of(last, "type"), "DELETE") == 0) {
-		kv->mod_revision = (int64_t)number_of(object, "mod_revision");
+		kv->mod_revision = revision;
 		return 0;
 	}
-	return object == NULL ? ERR_SYNTAX : take_kv(object, kv);
+	return take_kv(object, kv);
 }
 
 static int take_frame(const json_t *root, struct etcd_frame *frame)
@@ -215,6 +247,8 @@ static int take_frame(const json_t *root, struct etcd_frame *frame)
 		take_error(root, &frame->error);
 		return 0;
 	}
+	if (!json_is_object(result))
+		return ERR_TYPE;
 	frame->header = header_of(result);
 	/* A denied watch is "created" and "canceled" in one frame. */
 	if (json_is_true(json_object_get(result, "canceled"))) {
@@ -239,11 +273,12 @@ static int take_frame(const json_t *root, struct etcd_frame *frame)
 int etcd_json_frame(const char *json, size_t size, struct etcd_frame *ret)
 {
 	struct etcd_frame frame = {0};
-	json_t *root = load(json, size);
+	json_t *root;
 
-	if (root == NULL)
-		return ERR_SYNTAX;
-	int r = take_frame(root, &frame);
+	int r = load(json, size, &root);
+	if (r < 0)
+		return r;
+	r = take_frame(root, &frame);
 	json_decref(root);
 	if (r == 0)
 		*ret = frame;

@@ -105,6 +105,8 @@ static void run_job(struct file_store *s, struct file_job *job)
 {
 	switch (job->kind) {
 	case JOB_GET:
+		/* Also mends the watches, should an event have been missed. */
+		file_io_arm(s->inotify, s->directory, job->key, &s->watched_parent);
 		job->revision = ++s->reads;
 		job->error = file_io_read(s->directory, job->key, &job->data, &job->present);
 		break;
@@ -164,12 +166,24 @@ static void look_at_watched_file(struct file_store *s, struct file_watch *watch)
 	finish_job(s, job);
 }
 
-static void drain_inotify(int fd)
+/* True if anything happened besides our own writing, which goes through files
+ * of a known name. */
+static bool drain_inotify(int fd)
 {
 	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	bool something = false;
+	ssize_t size;
 
-	while (read(fd, buffer, sizeof(buffer)) > 0)
-		; /* any event means: look again */
+	while ((size = read(fd, buffer, sizeof(buffer))) > 0) {
+		const struct inotify_event *e;
+		for (char *at = buffer; at < buffer + size; at += sizeof(*e) + e->len) {
+			e = (const struct inotify_event *)(void *)at;
+			if (e->len == 0 ||
+			    strncmp(e->name, FILE_IO_TEMPORARY, strlen(FILE_IO_TEMPORARY)) != 0)
+				something = true;
+		}
+	}
+	return something;
 }
 
 static struct file_watch *current_watch(struct file_store *s)
@@ -194,9 +208,9 @@ static void *run_io(void *arg)
 		if (poll(fds, 2, -1) < 0)
 			continue;
 		(void)!read(s->work, &rings, sizeof(rings));
-		drain_inotify(s->inotify);
+		bool changed = drain_inotify(s->inotify);
 		struct file_watch *watch = current_watch(s);
-		if (watch != NULL)
+		if (watch != NULL && (changed || !watch->seen_any))
 			look_at_watched_file(s, watch);
 		while ((job = take_job(s, &stopping)) != NULL)
 			run_job(s, job);

@@ -105,7 +105,7 @@ int file_io_write(const char *directory, const char *key, const char *data, size
 	if (r < 0)
 		return r;
 	/* In the directory itself, so that no reader of a folder meets it. */
-	r = join(temporary, directory, ".pgsplice-XXXXXX");
+	r = join(temporary, directory, FILE_IO_TEMPORARY "XXXXXX");
 	if (r < 0)
 		return r;
 	r = make_folders(path, strlen(directory));

@@ -7,6 +7,9 @@
 
 #include "base/strbuf.h"
 
+/* How the names of files begin that are yet to be renamed. */
+#define FILE_IO_TEMPORARY ".pgsplice-"
+
 /* More than any store lets a cluster grow to (etcd's limit is 1.5 MB). */
 #define FILE_IO_MAX_SIZE (16 * 1024 * 1024)
 

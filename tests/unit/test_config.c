@@ -248,8 +248,7 @@ static void test_refusals_of_our_own_options_say_what_is_allowed(void **state)
 
 static void test_backends_not_built_are_told_from_unknown_ones(void **state)
 {
-	static const char *const names[] = {"etcdv2", "etcd",   "etcdv3",
-					    "etcd3",  "consul", "kubernetes"};
+	static const char *const names[] = {"consul", "kubernetes"};
 	char wanted[96];
 	struct start s;
 
