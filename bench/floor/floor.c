@@ -4,8 +4,9 @@
  *
  * Holds socket pairs as a proxy does (accepted from clients, connected to a
  * server, one greeting byte passed on) and on a line on stdin closes all server
- * sides, which abort (SO_LINGER {1,0}), then all client sides: nothing but
- * close(). End of stdin ends it. Prints "ready", and "cut N" after each cut. */
+ * sides, then all client sides. All abort (SO_LINGER {1,0} from birth), so that
+ * there is nothing but close(). End of stdin ends it. Prints "ready", and "cut N"
+ * after each cut. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -81,6 +82,7 @@ static void accept_pair(struct thread *t)
 	if (client < 0 || server < 0 || t->count == MAX_PAIRS)
 		die("accept");
 	setsockopt(server, SOL_SOCKET, SO_LINGER, &abort_on_close, sizeof(abort_on_close));
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &abort_on_close, sizeof(abort_on_close));
 	set(server, IPPROTO_TCP, TCP_NODELAY);
 	if (connect(server, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		die("connect");
