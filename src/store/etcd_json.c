@@ -141,9 +141,8 @@ int etcd_json_txn(const char *json, size_t size, struct etcd_header *ret_header,
 	struct etcd_header header = header_of(root);
 	bool succeeded = json_is_true(json_object_get(root, "succeeded"));
 	const json_t *response = json_array_get(json_object_get(root, "responses"), 0);
-	r = header.cluster_id == 0
-		    ? ERR_SYNTAX
-		    : take_range(json_object_get(response, "response_range"), &kv);
+	r = header.cluster_id == 0 ? ERR_SYNTAX
+				   : take_range(json_object_get(response, "response_range"), &kv);
 	json_decref(root);
 	if (r < 0)
 		return r;
