@@ -212,8 +212,8 @@ static int feed_line(struct http_parser *p, const char *data, size_t size, size_
 	if (p->line_size > 0 && p->line[p->line_size - 1] == '\r')
 		p->line_size--;
 	p->line[p->line_size] = '\0';
-	if (strlen(p->line) != p->line_size)
-		return -EPROTO; /* a NUL within */
+	if (strcspn(p->line, "\r") != p->line_size)
+		return -EPROTO; /* a NUL or a carriage return within: others may see two lines */
 	p->line_size = 0;
 	return take_line(p);
 }
