@@ -3,6 +3,10 @@
 import pytest
 
 from harness import FileStore, Pgsplice, PostgresPair, RecordingServer, Stage, binary
+from harness.etcd_server import EtcdServer
+from harness.failover import Cluster
+from harness.keeper import Members
+from harness.sentinel_store import FileKeys
 from harness.shim import Shim
 
 
@@ -75,3 +79,53 @@ def postgres():
     pair = PostgresPair()
     yield pair
     pair.close()
+
+
+@pytest.fixture(scope="session")
+def all_members():
+    pair = Members()
+    yield pair
+    pair.close()
+
+
+@pytest.fixture
+def members(all_members):
+    """A leader and a streaming standby that the test may promote and stop."""
+    return all_members.ready()
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory):
+    """An etcd for the whole run: each test has a cluster name of its own."""
+    server = EtcdServer(tmp_path_factory.mktemp("etcd"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def etcd_keys(etcd, request):
+    return etcd.keys(request.node.name)
+
+
+@pytest.fixture
+def make_cluster(members):
+    """A function that makes a Cluster of members on a store; see harness/failover.py."""
+    made = []
+
+    def make(keys, **keywords):
+        made.append(Cluster(keys, members, **keywords))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+@pytest.fixture
+def file_cluster(make_cluster, store):
+    return make_cluster(FileKeys(store))
+
+
+@pytest.fixture
+def etcd_cluster(make_cluster, etcd_keys):
+    return make_cluster(etcd_keys)

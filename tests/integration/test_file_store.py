@@ -109,9 +109,12 @@ def test_directory_removed_and_created_again(opened):
     opened.store.lose()
     opened.proxy.wait_for_log("cannot read the cluster data")
     assert echoes(client)
-    opened.store.create()
-    opened.publish("db1")
-    opened.acknowledged()
+    # A new one that is complete when it appears: without cluster data it would
+    # be a cluster that does not exist.
+    new = FileStore(opened.store.directory + ".new")
+    new.put(opened.document("db1"))
+    os.rename(new.directory, opened.store.directory)
+    opened.store.wait_for_info(opened.proxy.uid)
     assert echoes(client)
     began = time.monotonic()
     opened.publish("")

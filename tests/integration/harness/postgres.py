@@ -123,14 +123,16 @@ def psql(statement, port, timeout=60):
 class PostgresPair:
     """leader and standby, streaming; in a folder of their own, removed at the end."""
 
+    server_class = PostgresServer
+
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="pgsplice-test-pg-")
         os.chmod(self.folder, 0o755)
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-        self.leader = PostgresServer(self.folder, "leader")
-        self.standby = PostgresServer(self.folder, "standby")
+        self.leader = self.server_class(self.folder, "leader")
+        self.standby = self.server_class(self.folder, "standby")
         try:
             self.leader.init()
             self.leader.start()

@@ -7,20 +7,13 @@ import threading
 import time
 
 from .client import connect
+from .sockdiag import open_connections
 from .wait import wait_until
-
-_OPEN_STATES = {"01", "02", "08"}  # established, connecting, closed by the server only
 
 
 def peers_of(ports):
     """Ports among these to which somebody on this machine has a connection."""
-    found = set()
-    with open("/proc/net/tcp", encoding="utf-8") as f:
-        for line in f:
-            fields = line.split(None, 4)
-            if fields[3] in _OPEN_STATES:
-                found.add(int(fields[2].rsplit(":", 1)[1], 16))
-    return found & ports
+    return {remote for _, remote in open_connections()} & ports
 
 
 class Traffic:
