@@ -32,8 +32,7 @@ int rig_setup(void **state)
 	r->settings = (struct session_settings){.connect_timeout_ms = 2000};
 	r->host = (struct session_host){has_news, adopt, on_ended, r};
 	assert_int_equal(loop_init(&r->loop), 0);
-	assert_int_equal(
-		session_list_init(&r->list, &r->loop, &r->settings, &r->host, 1, 1), 0);
+	assert_int_equal(session_list_init(&r->list, &r->loop, &r->settings, &r->host, 1, 1), 0);
 	r->listener = listen_on_loopback(128, &r->server);
 	r->target = target_of(&r->server, 1);
 	r->valid_until_ms = clock_boot_ms() + 60000;
@@ -263,7 +262,8 @@ void peer_send(struct peer *peer, size_t limit)
 	uint8_t block[8192];
 
 	while (peer->sent < limit) {
-		size_t size = limit - peer->sent < sizeof(block) ? limit - peer->sent : sizeof(block);
+		size_t size =
+			limit - peer->sent < sizeof(block) ? limit - peer->sent : sizeof(block);
 		for (size_t i = 0; i < size; i++)
 			block[i] = pattern_at(peer->sent + i);
 		ssize_t n = send(peer->fd, block, size, MSG_NOSIGNAL);

@@ -64,7 +64,11 @@ struct addr refusing_addr(void);
 struct target *target_of(const struct addr *addrs, size_t count);
 
 /* Ends of streams, as a peer sees them. */
-enum peer_end { PEER_OPEN, PEER_FIN, PEER_RESET };
+enum peer_end {
+	PEER_OPEN,
+	PEER_FIN,
+	PEER_RESET
+};
 /* What reached the peer, checked against the pattern of send_pattern(). */
 struct peer {
 	int fd;

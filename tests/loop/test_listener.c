@@ -16,8 +16,8 @@ struct front {
 	unsigned accepted;
 	unsigned unused;
 	unsigned paused;
-	int error;         /* of the last pause */
-	bool stop_in_cb;   /* in accepted() */
+	int error;       /* of the last pause */
+	bool stop_in_cb; /* in accepted() */
 };
 
 static bool may_accept(void *arg)

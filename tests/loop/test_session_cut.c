@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-#include "base/clock.h"
 #include "../src/session/session_private.h"
+#include "base/clock.h"
 #include "rig.h"
 
 #define SESSIONS 5
@@ -90,7 +90,8 @@ static void test_adopting_aborts_connects_in_progress(void **state)
 static void test_connect_that_waits_to_report_its_failure_can_be_cut(void **state)
 {
 	struct rig *rig = *state;
-	struct addr addr = {.in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xf0000001),
+	struct addr addr = {.in = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(0xf0000001),
 				   .sin_port = htons(1)}}; /* no route: fails in connect() */
 
 	target_unref(&rig->target);

@@ -136,9 +136,8 @@ static void put(struct rig *r, const char *text)
 {
 	struct store_request *request;
 
-	assert_int_equal(store_put(r->store, "a/b/key", text, strlen(text), 1000, on_done, r,
-				   &request),
-			 0);
+	assert_int_equal(
+		store_put(r->store, "a/b/key", text, strlen(text), 1000, on_done, r, &request), 0);
 }
 
 static void assert_content(struct rig *r, const char *text)

@@ -60,8 +60,8 @@ static void hear_line(struct heard *h, const char *line)
 	long long producer;
 	long long number;
 
-	if (found != NULL && sscanf(found, " producer=%lld number=%lld more=", &producer,
-				    &number) == 2 &&
+	if (found != NULL &&
+	    sscanf(found, " producer=%lld number=%lld more=", &producer, &number) == 2 &&
 	    producer < PRODUCERS && number >= h->next[producer] &&
 	    strstr(found, "more=\"text \\\"quoted\\\"\"") != NULL) {
 		h->next[producer] = number + 1;

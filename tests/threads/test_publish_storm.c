@@ -284,8 +284,8 @@ static size_t count_descriptors(void)
 
 static void test_no_byte_reaches_a_leader_after_the_barrier(void **state)
 {
-	struct worker_pool_settings settings = {
-		.workers = WORKERS, .session = {.connect_timeout_ms = 1000}};
+	struct worker_pool_settings settings = {.workers = WORKERS,
+						.session = {.connect_timeout_ms = 1000}};
 	struct storm s = {.seed = (unsigned)time(NULL)};
 	struct loop loop;
 	struct addr leaders;

@@ -130,9 +130,8 @@ static void check_deadline(struct model *m, int64_t before_ms, const struct hand
 		return;
 	}
 	if (written != NULL) {
-		asked_is_good = asked_is_good ||
-				(same_request(written, &m->asked) &&
-				 written->read_sent_ms >= m->asked.read_sent_ms);
+		asked_is_good = asked_is_good || (same_request(written, &m->asked) &&
+						  written->read_sent_ms >= m->asked.read_sent_ms);
 		explained = explained || explains(m, written);
 	}
 	explained = explained || (asked_is_good && explains(m, &m->asked));
