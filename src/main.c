@@ -42,6 +42,7 @@ static struct control_settings settings_of(const struct config *config)
 		.stop_listening = config->stop_listening,
 		.workers = {.workers = (unsigned)config->workers,
 			    .session = {.connect_timeout_ms = config->connect_timeout_ms,
+					.splice = (enum splice_mode)config->splice,
 					.server_keepalive =
 						with_defaults((struct keepalive_settings){0})}},
 	};

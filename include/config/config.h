@@ -37,6 +37,7 @@ struct config {
 	/* Sessions. */
 	struct keepalive_settings client_keepalive;
 	int64_t connect_timeout_ms;
+	int splice; /* enum splice_mode */
 
 	/* Logging. */
 	struct log_settings log;

@@ -1,11 +1,17 @@
 /* Moves bytes in one direction of a session: backpressure, half-close, and
- * what is left over when the receiver is slow. Worker thread. */
+ * what is left over when the receiver is slow. Worker thread.
+ *
+ * Small messages are copied through a buffer that all sessions of a worker share;
+ * a direction that carries bulk goes over to splice(2) through a pipe, and back
+ * when it falls quiet. At any time bytes are held in one place at most: in a
+ * buffer of the pump's own, or in its pipe. */
 #ifndef PGSPLICE_SESSION_PUMP_H
 #define PGSPLICE_SESSION_PUMP_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#include "base/cleanup.h"
+#include "session/pipe_pool.h"
 
 enum pump_state {
 	PUMP_MOVING,
@@ -13,21 +19,49 @@ enum pump_state {
 	PUMP_BROKEN,   /* the sink fails: what the source sends goes nowhere */
 };
 
-struct pump {
-	enum pump_state state;
-	/* Bytes read but not sent yet: allocated only while there are any, at
-	 * most one scratch buffer's worth. */
-	uint32_t held_size;
-	uint32_t held_sent;
-	uint8_t *held;
-	uint64_t bytes; /* sent so far */
+/* How a direction moves its bytes now. */
+enum pump_way {
+	PUMP_COPIES,
+	PUMP_SPLICES,
+	PUMP_COPIES_ONLY, /* these sockets cannot be spliced */
 };
 
-/* Where the bytes are read into, shared by all sessions of a worker. */
-struct pump_scratch {
-	uint8_t *data;
-	size_t size;
+/* When to splice. */
+enum splice_mode {
+	SPLICE_AUTO,
+	SPLICE_OFF,
+	SPLICE_ALWAYS,
 };
+
+/* Bytes read but not sent yet. */
+struct pump_held {
+	uint32_t size;
+	uint32_t sent;
+	uint8_t data[];
+};
+
+struct pump {
+	enum pump_state state : 8;
+	enum pump_way way : 8;
+	/* Copying: large runs in a row; splicing: small moves in a row. */
+	uint8_t streak;
+	uint32_t in_pipe;       /* bytes */
+	struct pump_held *held; /* NULL while there are none: at most a scratch buffer's worth */
+	struct pump_pipe *pipe; /* while it splices */
+	uint64_t bytes;         /* sent so far */
+};
+
+/* What all pumps of a worker use. */
+struct pump_tools {
+	uint8_t *scratch;
+	size_t scratch_size;
+	struct pipe_pool pipes;
+	enum splice_mode splice;
+};
+
+MUST_CHECK int pump_tools_init(struct pump_tools *tools, enum splice_mode splice);
+/* Every pump must have been given up before. Accepts one that is zeroed. */
+void pump_tools_deinit(struct pump_tools *tools);
 
 /* Asked after every read and before every write towards the server: only bytes
  * that came before the permission was checked are sent. NULL: always. */
@@ -42,24 +76,27 @@ enum pump_result {
 };
 
 void pump_init(struct pump *pump);
-void pump_deinit(struct pump *pump);
+/* Gives up what is held. */
+void pump_deinit(struct pump *pump, struct pump_tools *tools);
 
 /* Moves what can be moved now, within a bounded amount of work. */
-enum pump_result pump_run(struct pump *pump, int source, int sink, struct pump_scratch *scratch,
+enum pump_result pump_run(struct pump *pump, int source, int sink, struct pump_tools *tools,
 			  pump_gate *gate, void *arg);
 
-/* Gives up what is held and ends the direction. */
-void pump_break(struct pump *pump);
+static inline bool pump_holds_bytes(const struct pump *pump)
+{
+	return pump->held != NULL || pump->in_pipe > 0;
+}
 
 /* What to wait for. */
 static inline bool pump_wants_read(const struct pump *pump)
 {
-	return pump->state == PUMP_MOVING && pump->held == NULL;
+	return pump->state == PUMP_MOVING && !pump_holds_bytes(pump);
 }
 
 static inline bool pump_wants_write(const struct pump *pump)
 {
-	return pump->held != NULL;
+	return pump_holds_bytes(pump);
 }
 
 #endif

@@ -12,6 +12,7 @@
 struct session_settings {
 	int64_t connect_timeout_ms;
 	struct keepalive_settings server_keepalive;
+	enum splice_mode splice;
 };
 
 enum session_state {
@@ -37,7 +38,7 @@ struct session_list {
 	const struct session_settings *settings;
 	const struct session_host *host;
 	struct snapshot *snapshot; /* in force */
-	struct pump_scratch scratch;
+	struct pump_tools tools;
 	struct list by_state[SESSION_CLOSED];
 	struct loop_timer timer; /* connect time-outs and draining; runs while needed */
 	uint64_t next_id;        /* of a session: next_id, then id_step more each */

@@ -12,6 +12,7 @@
 #include "config/option_source.h"
 #include "config_private.h"
 #include "net/addr.h"
+#include "session/pump.h"
 
 #define OPTION_TARGET struct config
 
@@ -34,6 +35,13 @@ const struct option_choice config_backends[] = {
 	{"etcd3", BACKEND_ETCDV3, true},
 	{"consul", BACKEND_CONSUL, true},
 	{"kubernetes", BACKEND_KUBERNETES, true},
+	{NULL, 0, false},
+};
+
+static const struct option_choice splice_modes[] = {
+	{"auto", SPLICE_AUTO, false},
+	{"off", SPLICE_OFF, false},
+	{"always", SPLICE_ALWAYS, false},
 	{NULL, 0, false},
 };
 
@@ -117,6 +125,9 @@ static const struct option rows[] = {
 		.marks = OPTION_STOLON),
 	OPT_MSEC(GROUP_SESSION, "connect-timeout", connect_timeout_ms, "5s", 100, 3600000,
 		 "Give up on a connection to PostgreSQL after this long."),
+
+	OPT_CHOICE(GROUP_SESSION, "splice", splice, "MODE", "auto", splice_modes,
+		   "Move bytes inside the kernel: auto for bulk, off never, always at once."),
 
 	OPT_CHOICE(GROUP_LOG, "log-level", log.level, "LEVEL", "info", log_levels,
 		   "Least important messages to log.", .complaint = {"invalid log level: ", ""},

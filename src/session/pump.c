@@ -1,109 +1,78 @@
-/* Copying pump: reads into the worker's scratch buffer and writes at once, so
- * that an idle or fast session owns no buffer. */
+/* One direction of a session, whichever way it moves its bytes. */
 #include "session/pump.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 
+#include "base/check.h"
 #include "base/cleanup.h"
+#include "pump_private.h"
 
-/* Reads in one run: bounded, so that a stream does not starve the others. */
-#define READS_PER_RUN 4
+#define SCRATCH_SIZE (64 * 1024)
+
+int pump_tools_init(struct pump_tools *tools, enum splice_mode splice)
+{
+	pipe_pool_init(&tools->pipes);
+	tools->splice = splice;
+	tools->scratch_size = SCRATCH_SIZE;
+	tools->scratch = malloc(SCRATCH_SIZE);
+	return tools->scratch == NULL ? -ENOMEM : 0;
+}
+
+void pump_tools_deinit(struct pump_tools *tools)
+{
+	if (tools->scratch == NULL)
+		return;
+	pipe_pool_deinit(&tools->pipes);
+	free(TAKE_PTR(tools->scratch));
+}
 
 void pump_init(struct pump *pump)
 {
-	*pump = (struct pump){.state = PUMP_MOVING};
+	*pump = (struct pump){.state = PUMP_MOVING, .way = PUMP_COPIES};
 }
 
-void pump_deinit(struct pump *pump)
+void pump_deinit(struct pump *pump, struct pump_tools *tools)
 {
 	free(TAKE_PTR(pump->held));
+	pipe_pool_give_back(&tools->pipes, &pump->pipe, pump->in_pipe == 0);
+	pump->in_pipe = 0;
 }
 
-void pump_break(struct pump *pump)
+enum pump_result pump_break(const struct pump_run *run)
 {
-	free(TAKE_PTR(pump->held));
-	pump->state = PUMP_BROKEN;
+	pump_deinit(run->pump, run->tools);
+	run->pump->state = PUMP_BROKEN;
+	return PUMP_SINK_FAILED;
 }
 
-/* Sends what the sink takes now: the count, 0 when it takes nothing, or -1. */
-static ssize_t send_some(struct pump *pump, int sink, const uint8_t *data, size_t size)
+void pump_start_splicing(const struct pump_run *run)
 {
-	ssize_t n;
+	struct pump *pump = run->pump;
 
-	do {
-		n = send(sink, data, size, MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN ? 0 : -1;
-	pump->bytes += (uint64_t)n;
-	return n;
+	CHECK(pump->held == NULL);
+	pump->streak = 0;
+	pump->pipe = pipe_pool_take(&run->tools->pipes);
+	if (pump->pipe != NULL)
+		pump->way = PUMP_SPLICES;
 }
 
-static enum pump_result send_held(struct pump *pump, int sink)
+void pump_stop_splicing(const struct pump_run *run, enum pump_way next)
 {
-	ssize_t n = send_some(pump, sink, pump->held + pump->held_sent,
-			      pump->held_size - pump->held_sent);
+	struct pump *pump = run->pump;
 
-	if (n < 0) {
-		pump_break(pump);
-		return PUMP_SINK_FAILED;
-	}
-	pump->held_sent += (uint32_t)n;
-	if (pump->held_sent == pump->held_size)
-		free(TAKE_PTR(pump->held));
-	return PUMP_RAN;
+	CHECK(pump->in_pipe == 0);
+	pipe_pool_give_back(&run->tools->pipes, &pump->pipe, true);
+	pump->streak = 0;
+	pump->way = next;
 }
 
-static enum pump_result hold(struct pump *pump, const uint8_t *data, size_t size)
-{
-	pump->held = malloc(size);
-	if (pump->held == NULL)
-		return PUMP_NO_MEMORY;
-	memcpy(pump->held, data, size);
-	pump->held_size = (uint32_t)size;
-	pump->held_sent = 0;
-	return PUMP_RAN;
-}
-
-static enum pump_result forward(struct pump *pump, int sink, const uint8_t *data, size_t size)
-{
-	ssize_t n = send_some(pump, sink, data, size);
-
-	if (n < 0) {
-		pump_break(pump);
-		return PUMP_SINK_FAILED;
-	}
-	return (size_t)n < size ? hold(pump, data + n, size - (size_t)n) : PUMP_RAN;
-}
-
-enum pump_result pump_run(struct pump *pump, int source, int sink, struct pump_scratch *scratch,
+enum pump_result pump_run(struct pump *pump, int source, int sink, struct pump_tools *tools,
 			  pump_gate *gate, void *arg)
 {
-	if (pump->held != NULL) {
-		if (gate != NULL && !gate(arg))
-			return PUMP_NOT_PERMITTED;
-		enum pump_result result = send_held(pump, sink);
-		if (result != PUMP_RAN)
-			return result;
-	}
-	for (int i = 0; i < READS_PER_RUN && pump_wants_read(pump); i++) {
-		ssize_t n = recv(source, scratch->data, scratch->size, 0);
-		if (n == 0) {
-			pump->state = PUMP_FINISHED;
-			return PUMP_RAN;
-		}
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? PUMP_RAN : PUMP_SOURCE_FAILED;
-		if (gate != NULL && !gate(arg))
-			return PUMP_NOT_PERMITTED;
-		enum pump_result result = forward(pump, sink, scratch->data, (size_t)n);
-		if (result != PUMP_RAN)
-			return result;
-		if ((size_t)n < scratch->size)
-			break; /* most likely all there was; the loop tells of more */
-	}
-	return PUMP_RAN;
+	struct pump_run run = {pump, source, sink, tools, gate, arg};
+
+	if (tools->splice == SPLICE_ALWAYS && pump->way == PUMP_COPIES && !pump_holds_bytes(pump))
+		pump_start_splicing(&run);
+	return pump->way == PUMP_SPLICES ? pump_splice(&run) : pump_copy(&run);
 }

@@ -106,7 +106,7 @@ static void pump_to_client(struct session *s)
 {
 	uint64_t before = s->to_client.bytes;
 	enum pump_result result =
-		pump_run(&s->to_client, s->server.fd, s->client.fd, &s->list->scratch, NULL, NULL);
+		pump_run(&s->to_client, s->server.fd, s->client.fd, &s->list->tools, NULL, NULL);
 
 	session_stats_add(&s->list->stats.to_client_bytes, s->to_client.bytes - before);
 	switch (result) {
@@ -118,7 +118,7 @@ static void pump_to_client(struct session *s)
 		break;
 	case PUMP_SINK_FAILED:
 		/* The client is gone, but what it said before still counts. */
-		if (pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->scratch, may_send,
+		if (pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->tools, may_send,
 			     s) != PUMP_NOT_PERMITTED)
 			session_end(s, CLOSE_CLIENT_RESET);
 		break;
@@ -134,7 +134,7 @@ static void pump_to_server(struct session *s)
 {
 	uint64_t before = s->to_server.bytes;
 	enum pump_result result =
-		pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->scratch, may_send, s);
+		pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->tools, may_send, s);
 
 	session_stats_add(&s->list->stats.to_server_bytes, s->to_server.bytes - before);
 	switch (result) {

@@ -59,8 +59,8 @@ static void session_free(struct loop_garbage *garbage)
 static void session_finish(struct session *s)
 {
 	session_set_state(s, SESSION_CLOSED);
-	pump_deinit(&s->to_server);
-	pump_deinit(&s->to_client);
+	pump_deinit(&s->to_server, &s->list->tools);
+	pump_deinit(&s->to_client, &s->list->tools);
 	session_stats_add(&s->list->stats.closed[s->reason], 1);
 	log_end(s);
 	loop_free_later(s->list->loop, &s->garbage, session_free);
@@ -134,7 +134,7 @@ void session_drain(struct session *s)
 
 void session_discard_input(struct session *s)
 {
-	ssize_t n = recv(s->client.fd, s->list->scratch.data, s->list->scratch.size, 0);
+	ssize_t n = recv(s->client.fd, s->list->tools.scratch, s->list->tools.scratch_size, 0);
 
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "session_private.h"
 
-#define SCRATCH_SIZE (64 * 1024)
 #define TICK_MS      20
 /* Session lines a second, at the default level; the rest is counted. */
 #define LOG_LINES_PER_SECOND 50
@@ -27,17 +26,16 @@ int session_list_init(struct session_list *list, struct loop *loop,
 	};
 	for (int i = 0; i < SESSION_CLOSED; i++)
 		list_init(&list->by_state[i]);
-	list->scratch.size = SCRATCH_SIZE;
-	list->scratch.data = malloc(SCRATCH_SIZE);
-	if (list->scratch.data == NULL)
-		return -ENOMEM;
+	int r = pump_tools_init(&list->tools, settings->splice);
+	if (r < 0)
+		return r;
 	loop_timer_init(&list->timer, loop, on_tick, list);
 	return 0;
 }
 
 void session_list_deinit(struct session_list *list)
 {
-	if (list->scratch.data == NULL)
+	if (list->tools.scratch == NULL)
 		return;
 	/* What is left has no server, only a client that has not confirmed all:
 	 * its kernel and ours see to that by themselves. */
@@ -48,7 +46,7 @@ void session_list_deinit(struct session_list *list)
 	}
 	loop_timer_stop(&list->timer);
 	snapshot_unref(&list->snapshot);
-	free(TAKE_PTR(list->scratch.data));
+	pump_tools_deinit(&list->tools);
 }
 
 static void count_server(struct session *s, bool counted)

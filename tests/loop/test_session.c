@@ -177,7 +177,7 @@ static void test_server_that_does_not_read_costs_one_buffer(void **state)
 	rig_run_until(rig, client_is_stuck, &t.client);
 	rig_run_for(rig, 50);
 	size_t used = mallinfo2().uordblks - before;
-	assert_true(used <= rig->list.scratch.size + 4096);
+	assert_true(used <= rig->list.tools.scratch_size + 4096);
 	/* And it goes on once the server reads. */
 	t.client_total = t.client.sent;
 	rig_run_until(rig, server_got_total, &t);

@@ -1,0 +1,82 @@
+/* Splicing: bytes go from socket to socket through a pipe and never enter this
+ * process. The pipe is filled only when it is empty, so that an end or a failure
+ * of the source never finds bytes in it. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "pump_private.h"
+
+/* Fill and empty the pipe this often in one run. */
+#define CYCLES_PER_RUN 2
+/* Moves smaller than this are cheaper copied ... */
+#define SMALL_MOVE (16 * 1024)
+/* ... and so many of them in a row mean that the stream is over. */
+#define STREAK_TO_COPY 8
+
+/* From the pipe to the sink, as far as it takes. */
+static enum pump_result empty_pipe(const struct pump_run *run)
+{
+	struct pump *pump = run->pump;
+
+	if (pump->in_pipe > 0 && !pump_may_send(run))
+		return PUMP_NOT_PERMITTED;
+	while (pump->in_pipe > 0) {
+		ssize_t n = splice(pump->pipe->read_fd, NULL, run->sink, NULL, pump->in_pipe,
+				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return PUMP_RAN;
+		if (n <= 0)
+			return pump_break(run);
+		pump->in_pipe -= (uint32_t)n;
+		pump->bytes += (uint64_t)n;
+	}
+	return PUMP_RAN;
+}
+
+static void note_size(const struct pump_run *run, size_t size)
+{
+	struct pump *pump = run->pump;
+
+	if (size >= SMALL_MOVE)
+		pump->streak = 0;
+	else if (pump->streak < STREAK_TO_COPY)
+		pump->streak++;
+}
+
+static bool is_quiet(const struct pump_run *run)
+{
+	return run->pump->streak == STREAK_TO_COPY && run->tools->splice == SPLICE_AUTO &&
+	       run->pump->in_pipe == 0;
+}
+
+enum pump_result pump_splice(const struct pump_run *run)
+{
+	struct pump *pump = run->pump;
+	enum pump_result result = empty_pipe(run);
+
+	for (int i = 0; result == PUMP_RAN && i < CYCLES_PER_RUN && pump_wants_read(pump); i++) {
+		ssize_t n = splice(run->source, NULL, pump->pipe->write_fd, NULL, pump->pipe->size,
+				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		if (n == 0) {
+			pump->state = PUMP_FINISHED;
+			pump_stop_splicing(run, PUMP_COPIES);
+			return PUMP_RAN;
+		}
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n < 0 && errno == EINVAL) {
+			pump_stop_splicing(run, PUMP_COPIES_ONLY);
+			return PUMP_RAN; /* the loop reports the bytes again */
+		}
+		if (n < 0)
+			return PUMP_SOURCE_FAILED;
+		pump->in_pipe = (uint32_t)n;
+		note_size(run, (size_t)n);
+		result = empty_pipe(run);
+	}
+	if (result == PUMP_RAN && is_quiet(run))
+		pump_stop_splicing(run, PUMP_COPIES);
+	return result;
+}
