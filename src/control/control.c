@@ -334,10 +334,12 @@ static void take_view(struct control *c, const struct watch_update *update)
 	view_unref(&before);
 	c->read_sent_ms = update->read_sent_ms;
 	explain_recovered(&c->explain, TROUBLE_DATA);
-	/* As stolon-proxy: listen once the store has answered, whatever it said. */
-	listening_open(c->listening);
-	if (update->read_sent_ms > 0)
+	if (update->read_sent_ms > 0) {
+		/* As stolon-proxy: listen once the store has answered, whatever it
+		 * said. A watch may speak on while reads are refused. */
+		listening_open(c->listening);
 		resolve_refresh(c->resolve);
+	}
 	evaluate(c);
 	/* What the watch brings moves no deadline, and so no timings either. */
 	if (update->read_sent_ms == 0 && handover_awaits_timings(&c->handover))
