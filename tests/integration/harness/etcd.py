@@ -68,7 +68,7 @@ class Etcd:
             return True
         except OSError as error:
             # With accounts that is an answer, too.
-            return "user name is empty" in str(error)
+            return "user name is empty" in str(error) or "auth token" in str(error)
 
     def wait_until_it_answers(self, timeout=30):
         wait_until(self.answers, timeout, self.log, step=0.01)
