@@ -40,8 +40,10 @@ struct session_list {
 	struct snapshot *snapshot; /* in force */
 	struct pump_tools tools;
 	struct list by_state[SESSION_CLOSED];
-	struct loop_timer timer; /* connect time-outs and draining; runs while needed */
-	uint64_t next_id;        /* of a session: next_id, then id_step more each */
+	struct list dead;            /* closed in this turn: freed when it ends */
+	struct loop_garbage garbage; /* for them all */
+	struct loop_timer timer;     /* connect time-outs and draining; runs while needed */
+	uint64_t next_id;            /* of a session: next_id, then id_step more each */
 	uint64_t id_step;
 	bool shutting_down; /* cuts are for CLOSE_SHUTDOWN */
 	struct session_stats stats;

@@ -50,11 +50,6 @@ static void log_end(struct session *s)
 			 log_number("count", skipped));
 }
 
-static void session_free(struct loop_garbage *garbage)
-{
-	free(CONTAINER_OF(garbage, struct session, garbage));
-}
-
 /* Both descriptors are closed. */
 static void session_finish(struct session *s)
 {
@@ -63,7 +58,7 @@ static void session_finish(struct session *s)
 	pump_deinit(&s->to_client, &s->list->tools);
 	session_stats_add(&s->list->stats.closed[s->reason], 1);
 	log_end(s);
-	loop_free_later(s->list->loop, &s->garbage, session_free);
+	session_list_bury(s);
 	s->list->host->ended(s->list->host->arg);
 }
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "session_private.h"
 
-#define TICK_MS      20
+#define TICK_MS 20
 /* Session lines a second, at the default level; the rest is counted. */
 #define LOG_LINES_PER_SECOND 50
 
@@ -26,6 +26,7 @@ int session_list_init(struct session_list *list, struct loop *loop,
 	};
 	for (int i = 0; i < SESSION_CLOSED; i++)
 		list_init(&list->by_state[i]);
+	list_init(&list->dead);
 	int r = pump_tools_init(&list->tools, settings->splice);
 	if (r < 0)
 		return r;
@@ -88,6 +89,26 @@ bool session_list_may_log(struct session_list *list, unsigned *ret_skipped)
 	*ret_skipped = list->log_skipped;
 	list->log_skipped = 0;
 	return true;
+}
+
+static void free_dead(struct loop_garbage *garbage)
+{
+	struct session_list *list = CONTAINER_OF(garbage, struct session_list, garbage);
+	struct list *node;
+
+	while ((node = list_first(&list->dead)) != NULL) {
+		list_remove(node);
+		free(CONTAINER_OF(node, struct session, node));
+	}
+}
+
+void session_list_bury(struct session *s)
+{
+	struct session_list *list = s->list;
+
+	if (list_is_empty(&list->dead))
+		loop_free_later(list->loop, &list->garbage, free_dead);
+	list_append(&list->dead, &s->node);
 }
 
 /* Time-outs and draining */

@@ -12,16 +12,16 @@ struct endpoint {
 	struct event event;
 };
 
+/* One allocation a session, and kept small: there are thousands of idle ones. */
 struct session {
-	struct loop_garbage garbage;
-	struct list node; /* in the list of its state, or among those being cut */
+	struct list node; /* in the list of its state, among those being cut, or the dead */
 	struct session_list *list;
 	uint64_t id;
-	enum session_state state;
-	enum close_reason reason; /* once it is known */
-	bool counted;             /* among the list's open server sockets */
-	bool graceful;            /* the server is to see a normal end */
-	bool server_shut;         /* our FIN to the server was sent */
+	enum session_state state : 8;
+	enum close_reason reason : 8; /* once it is known */
+	bool counted;                 /* among the list's open server sockets */
+	bool graceful;                /* the server is to see a normal end */
+	bool server_shut;             /* our FIN to the server was sent */
 	bool client_shut;
 	bool client_ended_first;
 	uint16_t local_port; /* of the server side, as pg_stat_activity shows it */
@@ -61,6 +61,8 @@ void session_uncount_server(struct session *s);
  * session_cut(). */
 void session_abort_server(struct session *s);
 
+/* Frees a closed session when the turn ends: a caller may still hold it. */
+void session_list_bury(struct session *s);
 void session_list_start_timer(struct session_list *list);
 /* Whether one more session line may be logged now. */
 bool session_list_may_log(struct session_list *list, unsigned *ret_skipped);
