@@ -110,11 +110,14 @@ static void log_route(const struct handover_route *before, const struct handover
 static void on_publish(const struct handover_route *route, void *arg)
 {
 	struct control *c = arg;
-	struct handover_route before = c->route;
 
-	/* A publish that took longer than the deadline had closed them. */
+	/* A publish that took longer than the deadline had closed them. Opening them
+	 * may publish by itself, this route included: never an older one after it. */
 	if (route->target != NULL)
 		listening_open(c->listening);
+	if (c->route.drop_generation > route->drop_generation)
+		return;
+	struct handover_route before = c->route;
 	c->route = *route;
 	c->route.target = target_ref(route->target);
 	publish(c);
