@@ -57,6 +57,22 @@ def test_stalled_store_keeps_no_session_past_the_deadline(timed, shim, operation
     wait_for_probe(timed.proxy.port, "forwards")
 
 
+def test_listeners_that_open_late_bring_no_older_snapshot(timed, shim):
+    """The publish that succeeds after the deadline opens listeners and leader at
+    once; workers that are quicker than the control thread see one after the other."""
+    client = timed.client()
+    shim.block("rename", thread="store")
+    shim.wait_until_held("rename")
+    assert end_of(client, TIMEOUT_S + 2) == "rst"
+    timed.proxy.wait_for_log("listening no more")
+    shim.delay("write", 1000, 5, least_ms=5, thread="control")
+    shim.clear("rename")
+    wait_for_probe(timed.proxy.port, "forwards")
+    timed.publish("db2")
+    timed.acknowledged()
+    assert timed.proxy.is_running()
+
+
 def test_read_that_takes_long_does_not_move_the_deadline_by_that_time(timed, shim):
     """The time counts from when a read was sent: answers that come 0.9 s late
     leave 0.1 s of it, and sessions that go on are cut."""

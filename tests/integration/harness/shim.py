@@ -11,7 +11,8 @@ import pytest
 from .process import binary
 from .wait import wait_until
 
-OPERATIONS = ("send", "close", "shutdown", "rename", "open", "read", "log", "epoll", "connect")
+OPERATIONS = ("send", "close", "shutdown", "rename", "open", "read", "log", "epoll", "connect",
+              "write")
 _RULE = struct.Struct("IIIIII16s")
 _NOTE = struct.Struct("QQIiqqII")
 

@@ -31,6 +31,7 @@ enum operation {
 	OP_LOG,   /* a write to standard error */
 	OP_EPOLL, /* before events are handed to an event loop */
 	OP_CONNECT,
+	OP_WRITE, /* any other write: the rings between threads */
 	OP_COUNT,
 };
 
@@ -309,8 +310,7 @@ ssize_t write(int fd, const void *data, size_t size)
 
 	if (real == NULL)
 		real = REAL(write);
-	if (fd == STDERR_FILENO)
-		delay(OP_LOG);
+	delay(fd == STDERR_FILENO ? OP_LOG : OP_WRITE);
 	return real(fd, data, size);
 }
 
