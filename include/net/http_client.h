@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "net/dns.h"
+#include "net/tls.h"
 
 struct http_client;
 struct http_request;
@@ -28,6 +29,9 @@ struct http_call {
 	/* For the whole, or if `streams`, until the first byte of the body. */
 	int64_t timeout_ms;
 	bool streams;
+	/* Waits for news, and may be ended with an error at any time: it does not
+	 * stay on a connection whose certificates have been replaced. */
+	bool is_watch;
 };
 
 struct http_request_ops {
@@ -44,6 +48,11 @@ struct http_request_ops {
 /* host: name or IP literal. dns must outlive the client. */
 MUST_CHECK int http_client_new(struct loop *loop, struct dns *dns, const char *host, uint16_t port,
 			       struct http_client **ret_client);
+/* From now on over TLS. tls must outlive the client. */
+MUST_CHECK int http_client_use_tls(struct http_client *client, struct tls *tls);
+/* To be called now and then: when other certificates are in use than before,
+ * idle connections are closed and watches ended, so that they come anew. */
+void http_client_refresh(struct http_client *client);
 /* Cancels its requests without callbacks. Accepts NULL. */
 void http_client_free(struct http_client **client);
 

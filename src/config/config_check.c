@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "config_private.h"
 #include "net/addr.h"
+#include "net/tls.h"
 
 #define MOST_AUTO_WORKERS 8 /* a few saturate a network card; more is for --workers to say */
 #define SCHEME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-."
@@ -90,6 +91,19 @@ static size_t scheme_length(const char *endpoint)
 	return length;
 }
 
+/* A wrong path is found at once; what is wrong with a file later on is logged. */
+static int check_tls(const struct store_settings *store, FILE *err)
+{
+	struct tls_settings tls = {store->ca_file, store->cert_file, store->key_file,
+				   store->skip_tls_verify};
+	char text[TLS_TEXT_SIZE];
+
+	int r = tls_check_files(&tls, text);
+	if (r < 0)
+		fprintf(err, "%s (--store-ca-file, --store-cert-file, --store-key)\n", text);
+	return r;
+}
+
 static int check_url_endpoints(struct config *config, enum backend backend, FILE *err)
 {
 	const char *at;
@@ -119,11 +133,9 @@ static int check_url_endpoints(struct config *config, enum backend backend, FILE
 	if (!(first_length == 4 && strncasecmp(first, "http", 4) == 0) &&
 	    !(first_length == 5 && strncasecmp(first, "https", 5) == 0))
 		return refuse_endpoints(config, "endpoints scheme must be http or https", err);
-	if (first_length == 5)
-		return refuse_endpoints(config, "https is not in this version of pgsplice", err);
 	if (backend == BACKEND_CONSUL && count > 1)
 		return refuse_endpoints(config, "consul does not support multiple endpoints", err);
-	return 0;
+	return first_length == 5 ? check_tls(&config->store, err) : 0;
 }
 
 static int check_file_endpoint(struct config *config, FILE *err)

@@ -1,12 +1,15 @@
 /* Requests and their connections.
  *
- * A request takes an idle connection or makes one: RESOLVING, CONNECTING, then
- * WAITING until the answer is complete. Its one timer is the deadline. */
+ * A request takes an idle connection or makes one: RESOLVING, CONNECTING (which
+ * with TLS includes the handshake), then WAITING until the answer is complete.
+ * Its one timer is the deadline. */
 #include "net/http_client.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +38,9 @@ struct http_client {
 	struct dns *dns;
 	char *host;
 	uint16_t port;
+	struct tls *tls;         /* NULL: plain */
+	struct tls_peer *peer;   /* with tls */
+	unsigned tls_generation; /* of the idle connections and the watches */
 	struct list requests;
 	struct list idle; /* struct connection */
 };
@@ -52,6 +58,7 @@ struct http_request {
 	void *arg;
 	enum request_state state;
 	bool streams;
+	bool is_watch;
 	int64_t timeout_ms;
 	bool reused;        /* on a kept connection: may be tried anew */
 	bool answered;      /* a byte has come */
@@ -59,6 +66,7 @@ struct http_request {
 	struct loop_timer deadline;
 	struct loop_timer failed; /* tells from the loop what failed at once */
 	int failure;
+	char tls_failure[TLS_TEXT_SIZE]; /* takes the place of the error's text */
 	struct dns_lookup *lookup;
 	struct addr addrs[MAX_ADDRESSES];
 	size_t addr_count;
@@ -101,10 +109,10 @@ static void release(struct http_request *r)
 
 static void end_request(struct http_request *r, int error, const char *what)
 {
-	char text[160];
+	char text[TLS_TEXT_SIZE + 40];
+	const char *why = r->tls_failure[0] != '\0' ? r->tls_failure : err_text(error);
 
-	snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "",
-		 error < 0 ? err_text(error) : "");
+	snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", error < 0 ? why : "");
 	int status = r->parser.status;
 	release(r);
 	r->ops->done(error, error < 0 ? text : "", status, r->arg);
@@ -187,19 +195,50 @@ static void on_read(struct bufferevent *bev, void *arg)
 		finish_answer(r);
 }
 
+/* What TLS has to say of a connection that failed. */
+static void take_tls_failure(struct http_request *r, struct bufferevent *bev)
+{
+	r->tls_failure[0] = '\0';
+	if (r->client->tls == NULL)
+		return;
+	unsigned long error = bufferevent_get_openssl_error(bev);
+	const SSL *ssl = bufferevent_openssl_get_ssl(bev);
+	char text[TLS_TEXT_SIZE];
+	if (ssl != NULL && tls_describe_failure(r->client->peer, ssl, error, text))
+		memcpy(r->tls_failure, text, sizeof(text));
+}
+
+/* libevent takes a failed connect under TLS for an end of the stream. */
+static int error_of(const struct http_request *r, short what)
+{
+	int error = EVUTIL_SOCKET_ERROR();
+	bool is_tls_connect = r->client->tls != NULL && r->state == REQUEST_CONNECTING;
+
+	if (error != 0 && error != EAGAIN && ((what & BEV_EVENT_ERROR) || is_tls_connect))
+		return -error;
+	return -ECONNRESET;
+}
+
+static void take_connected(struct http_request *r, struct bufferevent *bev)
+{
+	sock_set_keepalive(bufferevent_getfd(bev), &keepalive);
+	sock_set_nodelay(bufferevent_getfd(bev));
+	r->state = REQUEST_WAITING;
+	/* Before the handshake there is nothing that could be read. */
+	if (r->client->tls != NULL)
+		bufferevent_enable(bev, EV_READ);
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
 	struct http_request *r = arg;
-	int error = what & BEV_EVENT_ERROR ? -EVUTIL_SOCKET_ERROR() : -ECONNRESET;
+	int error = error_of(r, what);
 
-	if (error == 0)
-		error = -ECONNRESET;
 	if (what & BEV_EVENT_CONNECTED) {
-		sock_set_keepalive(bufferevent_getfd(bev), &keepalive);
-		sock_set_nodelay(bufferevent_getfd(bev));
-		r->state = REQUEST_WAITING;
+		take_connected(r, bev);
 		return;
 	}
+	take_tls_failure(r, bev);
 	if (r->state == REQUEST_CONNECTING) {
 		connection_free(&r->connection);
 		r->failure = error;
@@ -221,7 +260,8 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_request *r = arg;
 
-	end_request(r, r->failure, "cannot connect");
+	end_request(r, r->failure,
+		    r->state == REQUEST_WAITING ? "connection lost" : "cannot connect");
 }
 
 static void fail_soon(struct http_request *r, int error)
@@ -238,20 +278,41 @@ static void send_request(struct http_request *r)
 	bufferevent_setcb(bev, on_read, NULL, on_event, r);
 	bufferevent_setwatermark(bev, EV_READ, 0, READ_AT_ONCE);
 	r->answered = false;
+	bool is_open = r->client->tls == NULL || r->state == REQUEST_WAITING;
 	if (bufferevent_write(bev, r->text.data, r->text.size) < 0 ||
-	    bufferevent_enable(bev, EV_READ | EV_WRITE) < 0)
+	    bufferevent_enable(bev, is_open ? EV_READ | EV_WRITE : EV_WRITE) < 0)
 		fail_soon(r, -ENOMEM);
 }
 
-static struct connection *connection_new(struct http_client *client)
+#define BEV_OPTIONS (BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS)
+
+static struct bufferevent *new_tls_bufferevent(struct http_request *r)
+{
+	struct http_client *client = r->client;
+	SSL *ssl;
+
+	if (tls_peer_connect(client->peer, &ssl, r->tls_failure) < 0)
+		return NULL;
+	struct bufferevent *bev = bufferevent_openssl_socket_new(
+		client->loop->base, -1, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPTIONS);
+	if (bev == NULL)
+		SSL_free(ssl);
+	else
+		bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+	return bev;
+}
+
+static struct connection *connection_new(struct http_request *r)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
 	list_init(&c->node);
-	c->bev = bufferevent_socket_new(client->loop->base, -1,
-					BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+	r->tls_failure[0] = '\0';
+	c->bev = r->client->tls != NULL
+			 ? new_tls_bufferevent(r)
+			 : bufferevent_socket_new(r->client->loop->base, -1, BEV_OPTIONS);
 	if (c->bev == NULL)
 		connection_free(&c);
 	return c;
@@ -266,7 +327,7 @@ static void start_connecting(struct http_request *r)
 	}
 	const struct addr *addr = &r->addrs[r->addr_index];
 	r->state = REQUEST_CONNECTING;
-	r->connection = connection_new(r->client);
+	r->connection = connection_new(r);
 	if (r->connection == NULL) {
 		fail_soon(r, -ENOMEM);
 		return;
@@ -369,10 +430,36 @@ static int compose(struct strbuf *text, const struct http_client *client,
 	return r;
 }
 
+static void close_idle_connections(struct http_client *client)
+{
+	list_for_each_safe (node, &client->idle) {
+		struct connection *idle = CONTAINER_OF(node, struct connection, node);
+		connection_free(&idle);
+	}
+}
+
+void http_client_refresh(struct http_client *client)
+{
+	if (client->tls == NULL)
+		return;
+	tls_refresh(client->tls);
+	if (client->tls_generation == tls_generation(client->tls))
+		return;
+	client->tls_generation = tls_generation(client->tls);
+	close_idle_connections(client);
+	list_for_each (node, &client->requests) {
+		struct http_request *r = CONTAINER_OF(node, struct http_request, node);
+		if (!r->is_watch || r->state != REQUEST_WAITING)
+			continue;
+		snprintf(r->tls_failure, sizeof(r->tls_failure), "the certificates were replaced");
+		fail_soon(r, -ECONNRESET);
+	}
+}
+
 static bool take_idle_connection(struct http_request *r)
 {
+	http_client_refresh(r->client);
 	struct list *node = list_first(&r->client->idle);
-
 	if (node == NULL)
 		return false;
 	r->connection = CONTAINER_OF(node, struct connection, node);
@@ -395,6 +482,7 @@ int http_client_start(struct http_client *client, const struct http_call *call,
 	r->ops = ops;
 	r->arg = arg;
 	r->streams = call->streams;
+	r->is_watch = call->is_watch;
 	r->timeout_ms = call->timeout_ms;
 	http_parser_init(&r->parser, &parser_ops, r);
 	if (compose(&r->text, client, call) < 0) {
@@ -440,6 +528,17 @@ int http_client_new(struct loop *loop, struct dns *dns, const char *host, uint16
 	return 0;
 }
 
+int http_client_use_tls(struct http_client *client, struct tls *tls)
+{
+	int r = tls_peer_new(tls, client->host, &client->peer);
+
+	if (r == 0) {
+		client->tls = tls;
+		client->tls_generation = tls_generation(tls);
+	}
+	return r;
+}
+
 void http_client_free(struct http_client **client)
 {
 	struct http_client *c = TAKE_PTR(*client);
@@ -450,10 +549,8 @@ void http_client_free(struct http_client **client)
 		struct http_request *r = CONTAINER_OF(node, struct http_request, node);
 		http_request_cancel(&r);
 	}
-	list_for_each_safe (node, &c->idle) {
-		struct connection *idle = CONTAINER_OF(node, struct connection, node);
-		connection_free(&idle);
-	}
+	close_idle_connections(c);
+	tls_peer_free(&c->peer);
 	free(c->host);
 	free(c);
 }

@@ -9,9 +9,10 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 
-#define MAX_ENDPOINTS   16
-#define MAX_HEADERS     4
-#define SILENCE_MOST_MS 1000
+#define MAX_ENDPOINTS    16
+#define MAX_HEADERS      4
+#define SILENCE_MOST_MS  1000
+#define LOOK_AT_FILES_MS 4000 /* certificates that were replaced are used soon after */
 
 struct endpoint {
 	struct url url;
@@ -21,6 +22,8 @@ struct endpoint {
 
 struct endpoints {
 	struct loop *loop;
+	struct tls *tls;             /* NULL: no https among them */
+	struct loop_timer tls_files; /* looks whether they have changed */
 	struct list calls;
 	size_t current;
 	size_t count;
@@ -56,7 +59,31 @@ struct endpoints_call {
 	struct attempt attempts[MAX_ENDPOINTS];
 };
 
-static int add_endpoint(struct endpoints *e, struct dns *dns, const char *text, uint16_t port)
+static void on_tls_files(evutil_socket_t fd, short what, void *arg)
+{
+	struct endpoints *e = arg;
+
+	for (size_t i = 0; i < e->count; i++)
+		http_client_refresh(e->all[i].client);
+	loop_timer_start(&e->tls_files, LOOK_AT_FILES_MS);
+}
+
+static int use_tls(struct endpoints *e, struct http_client *client,
+		   const struct store_settings *settings)
+{
+	struct tls_settings tls = {settings->ca_file, settings->cert_file, settings->key_file,
+				   settings->skip_tls_verify};
+	int r = 0;
+
+	if (e->tls == NULL) {
+		r = tls_new(&tls, &e->tls);
+		loop_timer_start(&e->tls_files, LOOK_AT_FILES_MS);
+	}
+	return r < 0 ? r : http_client_use_tls(client, e->tls);
+}
+
+static int add_endpoint(struct endpoints *e, struct dns *dns, const char *text, uint16_t port,
+			const struct store_settings *settings)
 {
 	struct endpoint *new = &e->all[e->count];
 
@@ -65,16 +92,17 @@ static int add_endpoint(struct endpoints *e, struct dns *dns, const char *text, 
 		return r;
 	e->count++;
 	url_format_origin(&new->url, new->name);
-	if (new->url.is_https)
-		return -EPROTONOSUPPORT; /* the seam for TLS */
-	return http_client_new(e->loop, dns, new->url.host, new->url.port, &new->client);
+	r = http_client_new(e->loop, dns, new->url.host, new->url.port, &new->client);
+	if (r == 0 && new->url.is_https)
+		r = use_tls(e, new->client, settings);
+	return r;
 }
 
-int endpoints_new(struct loop *loop, struct dns *dns, const char *list, uint16_t default_port,
-		  struct endpoints **ret_endpoints, const char **ret_problem)
+int endpoints_new(struct loop *loop, struct dns *dns, const struct store_settings *settings,
+		  uint16_t default_port, struct endpoints **ret_endpoints, const char **ret_problem)
 {
 	struct endpoints *e = calloc(1, sizeof(*e));
-	AUTO_FREE char *copy = strdup(list);
+	AUTO_FREE char *copy = strdup(settings->endpoints);
 	char *rest = copy;
 	char *text;
 	int r = e == NULL || copy == NULL ? -ENOMEM : 0;
@@ -84,13 +112,14 @@ int endpoints_new(struct loop *loop, struct dns *dns, const char *list, uint16_t
 		goto fail;
 	e->loop = loop;
 	list_init(&e->calls);
+	loop_timer_init(&e->tls_files, loop, on_tls_files, e);
 	while (r == 0 && (text = strsep(&rest, ",")) != NULL) {
 		if (e->count == MAX_ENDPOINTS) {
 			*ret_problem = "too many store endpoints";
 			r = ERR_TOO_LARGE;
 		} else if (*text != '\0') {
 			*ret_problem = "a store endpoint is not a usable URL";
-			r = add_endpoint(e, dns, text, default_port);
+			r = add_endpoint(e, dns, text, default_port, settings);
 		}
 	}
 	if (r == 0 && e->count == 0)
@@ -115,11 +144,13 @@ void endpoints_free(struct endpoints **endpoints)
 			struct endpoints_call *c = CONTAINER_OF(node, struct endpoints_call, node);
 			endpoints_call_cancel(&c);
 		}
+		loop_timer_stop(&e->tls_files);
 	}
 	for (size_t i = 0; i < e->count; i++) {
 		http_client_free(&e->all[i].client);
 		url_deinit(&e->all[i].url);
 	}
+	tls_free(&e->tls);
 	free(e);
 }
 
@@ -230,7 +261,7 @@ static void on_attempt_done(int error, const char *text, int status, void *arg)
 	struct endpoints_call *c = a->call;
 	struct endpoints_reply reply = {status, a->body.data != NULL ? a->body.data : "",
 					a->body.size, a->index, a->endpoint};
-	char refusal[200];
+	char refusal[300];
 
 	a->request = NULL;
 	c->running--;

@@ -1,4 +1,5 @@
-/* The servers of one store, and requests that any of them may answer.
+/* The servers of one store, and requests that any of them may answer, over TLS
+ * where the URLs say https.
  *
  * A call goes to the server that answered last. Another one is asked as well as
  * soon as a server fails, and also when it is merely silent for a while, so that
@@ -41,10 +42,12 @@ struct endpoints_request {
 	int only;                 /* -1, or the one server to ask */
 };
 
-/* list: comma separated URLs. Returns 0 or a negative error with *ret_problem. */
-MUST_CHECK int endpoints_new(struct loop *loop, struct dns *dns, const char *list,
-			     uint16_t default_port, struct endpoints **ret_endpoints,
-			     const char **ret_problem);
+/* Of the settings those count that say where the servers are and how TLS is
+ * spoken; endpoints: comma separated URLs. Returns 0 or a negative error with
+ * *ret_problem. */
+MUST_CHECK int endpoints_new(struct loop *loop, struct dns *dns,
+			     const struct store_settings *settings, uint16_t default_port,
+			     struct endpoints **ret_endpoints, const char **ret_problem);
 /* Cancels its calls without callbacks. Accepts NULL. */
 void endpoints_free(struct endpoints **endpoints);
 

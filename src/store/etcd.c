@@ -253,7 +253,7 @@ int etcd_store_open(const struct store_settings *settings, struct loop *loop, st
 	s->timeout_ms = settings->timeout_ms;
 	list_init(&s->requests);
 	list_init(&s->surveys);
-	int error = endpoints_new(loop, dns, settings->endpoints, 0, &s->endpoints, ret_problem);
+	int error = endpoints_new(loop, dns, settings, 0, &s->endpoints, ret_problem);
 	if (error == 0)
 		error = take_account(s, settings);
 	if (error < 0) {

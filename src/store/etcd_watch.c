@@ -203,6 +203,7 @@ static void start_stream(struct etcd_watch *w)
 		.body_size = body.size,
 		.timeout_ms = s->timeout_ms,
 		.streams = true,
+		.is_watch = true,
 	};
 	if (r == 0)
 		r = http_client_start(endpoints_client(s->endpoints, w->endpoint), &call,

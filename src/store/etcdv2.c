@@ -428,6 +428,7 @@ static void start_poll(struct v2_watch *w)
 		.header_count = s->authorization != NULL,
 		.timeout_ms = s->timeout_ms, /* for the headers, which come at once */
 		.streams = true,
+		.is_watch = true,
 	};
 	if (r == 0)
 		r = http_client_start(endpoints_client(s->endpoints, w->endpoint), &call, &poll_ops,
@@ -565,7 +566,7 @@ int etcdv2_store_open(const struct store_settings *settings, struct loop *loop, 
 	s->loop = loop;
 	s->timeout_ms = settings->timeout_ms;
 	list_init(&s->requests);
-	int error = endpoints_new(loop, dns, settings->endpoints, 0, &s->endpoints, ret_problem);
+	int error = endpoints_new(loop, dns, settings, 0, &s->endpoints, ret_problem);
 	if (error == 0)
 		error = take_account(s, settings);
 	if (error < 0) {
