@@ -10,6 +10,7 @@
 #include "session/session_list.h"
 #include "worker/capacity.h"
 #include "worker/drop_barrier.h"
+#include "worker/handoff.h"
 #include "worker/listener.h"
 
 /* Of one listen set; freed when the turn ends in which they were stopped. */
@@ -20,6 +21,10 @@ struct listeners {
 
 struct worker {
 	unsigned index;
+	/* All workers, this one included. The others are reached through their
+	 * `handed` and `wakeup`, and their count of servers is looked at. */
+	struct worker *crew;
+	unsigned crew_size;
 	pthread_t thread;
 	struct loop loop;
 	struct wakeup wakeup;
@@ -27,6 +32,7 @@ struct worker {
 	/* The newest snapshot not yet adopted. Control exchanges it with
 	 * acq_rel; the worker takes it out with acquire. It holds one reference. */
 	_Atomic(struct snapshot *) inbox;
+	struct handoff handed; /* clients that others accepted */
 	/* Control sets these before it rings, and the ring orders them. */
 	atomic_bool ending;   /* cuts are because the process ends */
 	atomic_bool stopping; /* the loop is to end */
@@ -47,8 +53,10 @@ struct worker {
 	int64_t refused_logged_ms;
 };
 
-/* Starts the thread. The barrier, capacity and settings must outlive it. */
-MUST_CHECK int worker_start(struct worker *worker, unsigned index, unsigned workers,
+/* Starts the thread of crew[index]. Before the first snapshot with listeners is
+ * published, all of the crew must have been started. The crew, barrier, capacity
+ * and settings must outlive it. */
+MUST_CHECK int worker_start(struct worker *crew, unsigned index, unsigned crew_size,
 			    const struct session_settings *settings, struct drop_barrier *barrier,
 			    struct capacity *capacity);
 

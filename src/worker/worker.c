@@ -10,6 +10,8 @@
 #include "base/thread.h"
 #include "session/session.h"
 
+/* Sessions more than another worker has, before clients are passed on to it. */
+#define MARGIN_LEAST         4
 #define RESUME_AFTER_MS      100
 #define REFUSED_LOG_EVERY_MS 5000
 
@@ -61,16 +63,57 @@ static void note_resumed(struct worker *w)
 	capacity_resumed(w->capacity);
 }
 
-static void on_accepted(int fd, const struct addr *addr, void *arg)
+static int load_of(const struct worker *w)
 {
-	struct worker *w = arg;
+	return atomic_load_explicit(&w->sessions.servers, memory_order_relaxed);
+}
 
-	note_resumed(w);
+/* The worker that is to serve a new client: this one, unless it has clearly more
+ * sessions than another. */
+static struct worker *choose_worker(struct worker *w)
+{
+	struct worker *least = w;
+	int own = load_of(w);
+
+	for (unsigned i = 0; i < w->crew_size; i++) {
+		if (load_of(&w->crew[i]) < load_of(least))
+			least = &w->crew[i];
+	}
+	int margin = own / 8 > MARGIN_LEAST ? own / 8 : MARGIN_LEAST;
+	return own - load_of(least) >= margin ? least : w;
+}
+
+static void serve(struct worker *w, int fd, const struct addr *addr)
+{
 	session_list_refresh(&w->sessions);
 	if (snapshot_is_open(w->sessions.snapshot, clock_boot_ms()))
 		session_start(&w->sessions, fd, addr);
 	else
 		refuse(w, fd);
+}
+
+static void on_accepted(int fd, const struct addr *addr, void *arg)
+{
+	struct worker *w = arg;
+	struct worker *chosen = choose_worker(w);
+
+	note_resumed(w);
+	if (chosen != w && handoff_push(&chosen->handed, fd, addr) == 0)
+		wakeup_ring(&chosen->wakeup);
+	else
+		serve(w, fd, addr);
+}
+
+static void serve_handed(struct worker *w)
+{
+	struct handed *client = handoff_take(&w->handed);
+
+	while (client != NULL) {
+		struct handed *next = client->next;
+		serve(w, client->fd, &client->addr);
+		free(client);
+		client = next;
+	}
 }
 
 static void on_accept_paused(int error, void *arg)
@@ -194,6 +237,7 @@ static void on_wakeup(void *arg)
 	struct worker *w = arg;
 
 	adopt(w);
+	serve_handed(w);
 	if (atomic_load(&w->stopping))
 		loop_stop(&w->loop);
 }
@@ -212,6 +256,12 @@ static void worker_free(struct worker *w)
 	struct snapshot *unread = atomic_exchange(&w->inbox, NULL);
 
 	snapshot_unref(&unread);
+	for (struct handed *client = handoff_take(&w->handed); client != NULL;) {
+		struct handed *next = client->next;
+		close(client->fd);
+		free(client);
+		client = next;
+	}
 	stop_listening(w);
 	if (w->loop.base != NULL)
 		loop_timer_stop(&w->resume);
@@ -221,17 +271,21 @@ static void worker_free(struct worker *w)
 	loop_deinit(&w->loop);
 }
 
-int worker_start(struct worker *worker, unsigned index, unsigned workers,
+int worker_start(struct worker *crew, unsigned index, unsigned crew_size,
 		 const struct session_settings *settings, struct drop_barrier *barrier,
 		 struct capacity *capacity)
 {
-	struct worker *w = worker;
+	struct worker *w = &crew[index];
 	char name[16];
 	/* Closed, until the first snapshot is published. */
 	struct snapshot *closed = snapshot_new(0, 0, 0, 0, NULL, NULL);
 	struct list nothing;
 
-	*w = (struct worker){.index = index, .barrier = barrier, .capacity = capacity};
+	*w = (struct worker){.index = index,
+			     .crew = crew,
+			     .crew_size = crew_size,
+			     .barrier = barrier,
+			     .capacity = capacity};
 	w->host = (struct session_host){has_news, adopt, on_session_ended, w};
 	w->wakeup.fd = -1;
 	w->deadline.fd = -1;
@@ -244,7 +298,7 @@ int worker_start(struct worker *worker, unsigned index, unsigned workers,
 		r = boot_timer_init(&w->deadline, &w->loop, on_deadline, w);
 	if (r == 0)
 		r = session_list_init(&w->sessions, &w->loop, settings, &w->host, index + 1,
-				      workers);
+				      crew_size);
 	if (r < 0)
 		goto fail;
 	(void)!session_list_adopt(&w->sessions, closed, &nothing);

@@ -41,8 +41,8 @@ int worker_pool_start(const struct worker_pool_settings *settings, struct wakeup
 	drop_barrier_init(&pool->barrier, count, control);
 	int r = capacity_init(&pool->capacity, count);
 	while (r == 0 && started < count) {
-		r = worker_start(&pool->workers[started], started, count, &settings->session,
-				 &pool->barrier, &pool->capacity);
+		r = worker_start(pool->workers, started, count, &settings->session, &pool->barrier,
+				 &pool->capacity);
 		if (r == 0)
 			started++;
 	}
