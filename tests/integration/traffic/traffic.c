@@ -123,8 +123,8 @@ static bool holds_back(const struct side *side)
 static void watch(struct side *side)
 {
 	const struct session *s = side->session;
-	bool waits = s != NULL && !side->is_client && s->end == CLIENT_ENDS_FIRST &&
-		     !side->heard_end;
+	bool waits =
+		s != NULL && !side->is_client && s->end == CLIENT_ENDS_FIRST && !side->heard_end;
 	bool writes = s != NULL && !side->ended && !waits && !holds_back(side);
 	struct epoll_event event = {.events = (side->heard_end ? 0 : EPOLLIN) |
 					      (writes ? EPOLLOUT : 0),
@@ -308,10 +308,10 @@ static void start_client(uint64_t number)
 {
 	struct session *s = &sessions[number];
 	/* Other addresses for more ports. */
-	struct sockaddr_in proxy = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)proxy_port),
-		.sin_addr.s_addr = htonl(0x7f000001 + (uint32_t)random_below(200))};
+	struct sockaddr_in proxy = {.sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)proxy_port),
+				    .sin_addr.s_addr =
+					    htonl(0x7f000001 + (uint32_t)random_below(200))};
 
 	s->number = number;
 	s->end = (enum plan_end)random_below(PLAN_ENDS);
@@ -338,7 +338,8 @@ static void accept_all(int listener)
 
 static int listen_here(void)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server_port),
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons((uint16_t)server_port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
