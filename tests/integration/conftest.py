@@ -6,7 +6,6 @@ from harness import FileStore, Pgsplice, PostgresPair, RecordingServer, Stage, b
 from harness.etcd_server import EtcdServer
 from harness.failover import Cluster
 from harness.keeper import Members
-from harness.sentinel_store import FileKeys
 from harness.shim import Shim
 
 
@@ -119,11 +118,6 @@ def make_cluster(members):
     yield make
     for cluster in made:
         cluster.close()
-
-
-@pytest.fixture
-def file_cluster(make_cluster, store):
-    return make_cluster(FileKeys(store))
 
 
 @pytest.fixture

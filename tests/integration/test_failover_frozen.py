@@ -7,7 +7,6 @@ import psycopg2
 import pytest
 
 from harness import RecordingServer, connect, end_of, receive, wait_until
-from harness.failover import Cluster
 from harness.keeper import StandIn
 from harness.sentinel import Sentinel
 from harness.sentinel_store import FileKeys

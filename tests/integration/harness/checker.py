@@ -55,13 +55,16 @@ class Report(typing.NamedTuple):
 
 
 class Checker:
-    """Starts writers on proxies (their ports) at once."""
+    """Starts writers on proxies (their ports) at once, and one straight on the
+    standby (its port), which tells from when on that takes writes."""
 
-    def __init__(self, ports, writers=3):
+    def __init__(self, ports, standby, writers=3):
+        self._standby = standby
         self._out = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-u",
-             pathlib.Path(__file__).with_name("writers.py"), str(writers), *map(str, ports)],
+             pathlib.Path(__file__).with_name("writers.py"), f"{standby}:1",
+             *(f"{port}:{writers}" for port in ports)],
             stdin=subprocess.PIPE, stdout=self._out)
         self._stopped = False
 
@@ -71,6 +74,10 @@ class Checker:
         return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
 
     def acks(self):
+        """Those of writers on proxies."""
+        return [a for a in self._all_acks() if a.proxy != self._standby]
+
+    def _all_acks(self):
         return [Ack(*r[1:]) for r in self.records() if r[0] == "ack"]
 
     def errors(self):
@@ -102,11 +109,13 @@ class Checker:
         self.stop()
         self._out.close()
 
-    def report(self, old, new, elects, routes, informed, promoted_at):
+    def report(self, old, new, elects, routes, informed):
         """After stop(). old, new: Members; elects, routes: the sentinel's writes;
         informed: {proxy port: when the store had its ProxyInfo of elects'
         generation}; a proxy that is missing there was never heard of."""
         acks = self.acks()
+        promoted_at = min((a.received for a in self._all_acks() if a.proxy == self._standby),
+                          default=float("inf"))
         before = [a for a in acks if a.server == old.port]
         after = [a for a in acks if a.server == new.port and a.received > routes.began]
         late = [a for a in before if a.server_time > informed.get(a.proxy, float("inf"))]
@@ -119,7 +128,7 @@ class Checker:
         ready = max(routes.time, promoted_at)
         inform = max(informed.values(), default=elects.time) - elects.time
         return Report(late, lost, (served - last_old) * 1000, max(0, inform) * 1000,
-                      (served - ready) * 1000, len(acks))
+                      max(0, served - ready) * 1000, len(acks))
 
 
 def acknowledged_around(acks, server, moment, width_s=0.03):

@@ -54,7 +54,7 @@ class Cluster:
 
     def load(self, writers=3):
         """Starts writers on each proxy."""
-        self.checker = Checker([p.port for p in self.proxies], writers)
+        self.checker = Checker([p.port for p in self.proxies], self.new.port, writers)
         self.checker.wait_for_acks(self.old.port, proxies=[p.port for p in self.proxies])
         return self.checker
 
@@ -69,8 +69,7 @@ class Cluster:
                                    proxies=[p.port for p in proxies or self.proxies])
         self.checker.stop()
         report = self.checker.report(self.old, self.new, elects, routes,
-                                     self.informed(elects.generation),
-                                     self.new_keeper.promoted_at)
+                                     self.informed(elects.generation))
         print(report)
         assert not report.late, report.late[:5]
         return report

@@ -4,6 +4,7 @@ A keeper promotes its server when its db leads, clones the leader anew when it
 is given another db, and reports to the sentinel. A frozen keeper does nothing
 of this while its server lives on, writable."""
 
+import concurrent.futures
 import os
 import shutil
 import signal
@@ -27,6 +28,11 @@ wal_retrieve_retry_interval = 100ms
 """
 
 
+# A server ends with the thread that started it (setpriv --pdeathsig): keepers'
+# threads end with their test, this one does not.
+_starter = concurrent.futures.ThreadPoolExecutor(1)
+
+
 class Member(PostgresServer):
     """A server that changes sides."""
 
@@ -36,6 +42,9 @@ class Member(PostgresServer):
         super().init()
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
             f.write(_SETTINGS)
+
+    def start(self):
+        _starter.submit(super().start).result()
 
     def query(self, statement, timeout_s=5, port=None):
         """The first row of the result, None if it has no rows at all."""
@@ -126,7 +135,6 @@ class Keeper:
         self.report = 0  # a number that changes with each report
         self.is_healthy = True
         self.position = 0
-        self.promoted_at = None  # time.time()
         self.frozen = False
         self.error = None
         self._sentinel = None
@@ -179,7 +187,8 @@ class Keeper:
         try:
             in_recovery = self.member.in_recovery()
             if mine["spec"]["role"] == "master" and in_recovery:
-                self._promote()
+                self.member.query("select pg_promote(false)")
+                wait_until(lambda: not self.member.in_recovery(), 30, "the promotion")
                 in_recovery = False
             what = "pg_last_wal_receive_lsn()" if in_recovery else "pg_current_wal_flush_lsn()"
             self.position = int(self.member.query(f"select {what} - '0/0'")[0] or 0)
@@ -187,12 +196,6 @@ class Keeper:
         except psycopg2.Error:
             self.is_healthy = False
         self.report += 1
-
-    def _promote(self):
-        self.member.query("select pg_promote(false)")
-        # The function's own waiting would see it up to 100 ms late.
-        wait_until(lambda: not self.member.in_recovery(), 30, "the promotion")
-        self.promoted_at = time.time()
 
 
 class StandIn:

@@ -1,9 +1,9 @@
 """A program: clients that write through proxies and note what was acknowledged.
 
-    writers.py COUNT PORT...
+    writers.py PORT:COUNT...
 
 Runs COUNT writers on each port until its standard input ends. Each inserts row
-after row and reconnects after an error. Lines on standard output, JSON:
+after row and reconnects after an error, unless it is that of a standby. Lines on standard output, JSON:
 ["ack", proxy port, writer, row, sent, server's time, received, server's port]
 ["error", proxy port, writer, row, sent, noticed, text]
 All times are time.time(); the server's is taken inside the statement, before it
@@ -15,6 +15,7 @@ import threading
 import time
 
 import psycopg2
+import psycopg2.errors
 
 _INSERT = ("insert into writes values (%s, %s) "
            "returning extract(epoch from clock_timestamp())::float8, inet_server_port()")
@@ -49,16 +50,17 @@ def _write(port, writer):
             _note("ack", port, writer, row, sent, server_time, time.time(), server_port)
         except psycopg2.Error as error:
             _note("error", port, writer, row, sent, time.time(), str(error).strip())
-            if connection is not None:
+            read_only = isinstance(error, psycopg2.errors.ReadOnlySqlTransaction)
+            if connection is not None and not read_only:
                 connection.close()
                 connection = None
             _stopping.wait(_RETRY_S)
 
 
 def main():
-    count, ports = int(sys.argv[1]), [int(p) for p in sys.argv[2:]]
     writer = 0
-    for port in ports:
+    for argument in sys.argv[1:]:
+        port, count = map(int, argument.split(":"))
         for _ in range(count):
             writer += 1
             threading.Thread(target=_write, args=(port, writer), daemon=True).start()
