@@ -20,6 +20,9 @@
 /* Later than control_stop() promises: if even that hangs, this ends it. */
 #define STOP_LIMIT_MS 1800
 
+/* For the last lines, should stderr be slow. */
+#define LOG_LIMIT_MS 300
+
 static struct keepalive_settings with_defaults(struct keepalive_settings keepalive)
 {
 	if (keepalive.idle_s == 0)
@@ -118,7 +121,7 @@ static int run(const struct config *config)
 	if (r < 0) {
 		log_error("cannot write --pidfile", log_text("path", config->pidfile),
 			  log_text("error", err_text(r)));
-		log_stop();
+		log_stop(LOG_LIMIT_MS);
 		return EXIT_FAILURE;
 	}
 	r = control_start(&settings, done, &control, &problem);
@@ -131,7 +134,7 @@ static int run(const struct config *config)
 	}
 	if (config->pidfile != NULL)
 		unlink(config->pidfile);
-	log_stop();
+	log_stop(LOG_LIMIT_MS);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -66,9 +66,9 @@ static inline struct log_field log_stolon(const char *message)
 /* Starts the writer thread. Returns 0 or a negative error. */
 MUST_CHECK int log_start(const struct log_settings *settings);
 
-/* Writes what the ring holds, for at most 300 ms (stderr may be stuck), and
+/* Writes what the ring holds, for at most limit_ms (stderr may be stuck), and
  * ends the writer. */
-void log_stop(void);
+void log_stop(int limit_ms);
 
 bool log_enabled(enum log_level level);
 

@@ -17,7 +17,6 @@
 
 #define SLOT_COUNT    512 /* a power of two */
 #define LINE_SIZE     1000
-#define STOP_LIMIT_MS 300
 
 struct slot {
 	/* Written by whoever owns the slot in this turn, with release; read by the
@@ -173,13 +172,13 @@ int log_start(const struct log_settings *settings)
 	return 0;
 }
 
-void log_stop(void)
+void log_stop(int limit_ms)
 {
 	if (!atomic_load(&ring.running))
 		return;
 	atomic_store(&ring.stopping, true);
 	(void)!write(ring.wakeup, &(uint64_t){1}, sizeof(uint64_t));
 	/* A writer that is stuck in stderr keeps its descriptor and its ring. */
-	if (thread_join_within(ring.writer, STOP_LIMIT_MS))
+	if (thread_join_within(ring.writer, limit_ms))
 		atomic_store(&ring.running, false);
 }

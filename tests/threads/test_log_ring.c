@@ -112,7 +112,7 @@ static void test_every_line_arrives_whole_or_is_counted_as_lost(void **state)
 	run_producers(0, PRODUCERS / 2);
 	pthread_create(&consumer, NULL, consume, &heard);
 	run_producers(PRODUCERS / 2, PRODUCERS);
-	log_stop();
+	log_stop(60000);
 	restore(); /* the last writer: the consumer sees the end */
 	pthread_join(consumer, NULL);
 	print_message("%lld lines, %lld lost\n", (long long)heard.lines, (long long)heard.lost);

@@ -355,6 +355,6 @@ int main(void)
 	if (log_start(&quiet) < 0)
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	log_stop();
+	log_stop(60000);
 	return failed;
 }
