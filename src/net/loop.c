@@ -14,7 +14,6 @@ int loop_init(struct loop *loop)
 	if (config == NULL)
 		return -ENOMEM;
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (loop->base == NULL)
