@@ -1,7 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # (Variables are shared with quickstart, which sources this.)
 # The file store, as quickstart uses it. Another store is another
-# store-NAME.sh with the same four functions.
+# store-NAME.sh with the same five functions.
+
+store_packages= # group of install-deps that the store needs
 
 # store_open DIR USER: prepares the store below DIR, for servers run by USER.
 store_open() {
@@ -10,6 +12,11 @@ store_open() {
 	if [ "$(id -u)" -eq 0 ]; then
 		chown -R -- "$2" "$1/store"
 	fi
+}
+
+# store_check: ends quickstart if the store has ended.
+store_check() {
+	:
 }
 
 # Prints pgsplice's store flags, one a line.
