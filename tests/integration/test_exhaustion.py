@@ -26,7 +26,7 @@ def answered(socks):
     return ready
 
 
-@pytest.mark.parametrize("number", [60, 80])
+@pytest.mark.parametrize("number", [80, 120])
 def test_more_clients_than_descriptors_wait_and_are_served_later(stage, number):
     proxy = limited(stage, number)
     idle_fds = proxy.fd_count()
@@ -57,6 +57,21 @@ def test_more_clients_than_descriptors_wait_and_are_served_later(stage, number):
         assert echoes(s)
     code, took = proxy.stop()
     assert code == 0 and took < 2
+
+
+def test_limit_too_low_for_its_own_needs_closes_some_but_recovers(stage):
+    """Below what it reserves for itself a session may find no second descriptor."""
+    proxy = limited(stage, 60)
+    idle_fds = proxy.fd_count()
+    clients = [connect(proxy.port) for _ in range(COUNT)]
+    before = proxy.cpu_seconds()
+    holds_for(proxy.is_running, 0.5)
+    assert proxy.cpu_seconds() - before < 0.1, "it spins"
+    for s in clients:
+        s.close()
+    wait_until(lambda: proxy.fd_count() <= idle_fds, what=lambda: f"{proxy.fd_count()} fds")
+    with connect(proxy.port) as s:
+        assert echoes(s)
 
 
 def test_store_and_fencing_work_while_descriptors_are_short(stage):

@@ -58,6 +58,8 @@ def test_timeout_published_is_never_below_the_one_in_force(opened):
 
     opened.publish("db1", proxy_timeout="20s")
     assert opened.acknowledged()["ProxyTimeout"] == 20 * SECOND
+    for _ in range(2):  # in force once a read has vouched for it
+        opened.store.wait_for_new_info(opened.proxy.uid)
     opened.publish("db1", proxy_timeout="3s")
     assert opened.acknowledged()["ProxyTimeout"] == 20 * SECOND
     wait_until(lambda: published() == 3 * SECOND)
