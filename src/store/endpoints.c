@@ -179,6 +179,12 @@ size_t endpoints_current(const struct endpoints *endpoints)
 	return endpoints->current;
 }
 
+void endpoints_avoid(struct endpoints *endpoints, size_t index)
+{
+	if (endpoints->current == index)
+		endpoints->current = (index + 1) % endpoints->count;
+}
+
 struct endpoints_account endpoints_account(const struct endpoints *endpoints,
 					   const struct store_settings *settings)
 {
@@ -252,7 +258,9 @@ static void describe_refusal(const struct endpoints_reply *reply, char *text, si
 	while (printable < 160 && (size_t)printable < reply->size &&
 	       reply->body[printable] >= ' ' && reply->body[printable] < 0x7f)
 		printable++;
-	snprintf(text, size, "HTTP %d %.*s", reply->status, printable, reply->body);
+	snprintf(text, size, "HTTP %d%s %.*s", reply->status,
+		 reply->status == 200 ? ", which is not what was asked for:" : "", printable,
+		 reply->body);
 }
 
 static void on_attempt_done(int error, const char *text, int status, void *arg)

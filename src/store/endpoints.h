@@ -59,6 +59,8 @@ const struct url *endpoints_url(const struct endpoints *endpoints, size_t index)
 struct http_client *endpoints_client(struct endpoints *endpoints, size_t index);
 /* The one that answered last. */
 size_t endpoints_current(const struct endpoints *endpoints);
+/* What that one answered was of no use: the next call begins with another. */
+void endpoints_avoid(struct endpoints *endpoints, size_t index);
 
 /* The account: from the options, else from the first URL that has one. */
 struct endpoints_account {

@@ -70,6 +70,8 @@ struct etcd_request {
 	int64_t deadline_ms; /* clock_boot_ms() */
 	int64_t highest;     /* of the store when this call was sent */
 	unsigned retries;    /* of whatever kind, together */
+	bool no_such_path;   /* somebody said so, nobody did better */
+	bool other_prefix;   /* that was tried, too */
 	struct endpoints_call *call;
 	struct etcd_header header; /* of the last answer */
 	store_get_cb *get_cb;      /* this or done_cb; both NULL for our own */

@@ -135,10 +135,9 @@ static void take_range(struct etcd_request *r, const struct endpoints_reply *rep
 					  endpoints_name(s->endpoints, reply->endpoint));
 	if (error < 0) {
 		char text[ENDPOINTS_TEXT_SIZE];
+		endpoints_avoid(s->endpoints, reply->endpoint);
 		snprintf(text, sizeof(text), "%s: %s",
-			 endpoints_name(s->endpoints, reply->endpoint),
-			 error == ERR_OTHER_STORE ? err_text(error)
-						  : "the answer is not what etcd sends");
+			 endpoints_name(s->endpoints, reply->endpoint), err_text(error));
 		fail(r, error, text);
 		return;
 	}
@@ -191,6 +190,7 @@ static void take_put(struct etcd_request *r, const struct endpoints_reply *reply
 		error = etcd_check_header(s, &r->header, r->highest,
 					  endpoints_name(s->endpoints, reply->endpoint));
 	if (error < 0) {
+		endpoints_avoid(s->endpoints, reply->endpoint);
 		fail(r, error, err_text(error));
 		return;
 	}
@@ -280,11 +280,6 @@ static bool recover(struct etcd_request *r, const struct endpoints_reply *reply,
 
 	if (!may_retry(r))
 		return false;
-	if (reply->status == 404 && e->code == 0 && !s->is_3_3) {
-		s->is_3_3 = true; /* plain text: no such path in this gateway */
-		run_step(r, r->step);
-		return true;
-	}
 	if (r->step == ETCD_STEP_AUTHENTICATE) {
 		if (e->code != ETCD_CODE_FAILED_PRECONDITION)
 			return false;
@@ -327,12 +322,64 @@ static void take_error(struct etcd_request *r, const struct endpoints_reply *rep
 
 /* Calls */
 
+/* Whether it can be what etcd answers to this step. */
+static bool is_readable(const struct etcd_request *r, const struct endpoints_reply *reply)
+{
+	struct etcd_header header;
+	struct etcd_kv kv = {0};
+	AUTO_FREE char *token = NULL;
+	int64_t number;
+	bool succeeded;
+	int error = 0;
+
+	switch (r->step) {
+	case ETCD_STEP_AUTHENTICATE:
+		error = etcd_json_token(reply->body, reply->size, &token);
+		break;
+	case ETCD_STEP_GRANT:
+	case ETCD_STEP_KEEPALIVE:
+		error = etcd_json_lease(reply->body, reply->size, &header, &number, &number);
+		break;
+	case ETCD_STEP_PUT:
+		error = etcd_json_txn(reply->body, reply->size, &header, &succeeded, &kv);
+		break;
+	case ETCD_STEP_RANGE:
+	case ETCD_STEP_REVOKE:
+	case ETCD_STEP_DELETE:
+		error = etcd_json_range(reply->body, reply->size, &header, &kv);
+		break;
+	}
+	if (error == 0)
+		etcd_kv_deinit(&kv);
+	return error == 0;
+}
+
+/* What only one server says, and no etcd would, leaves the others to be asked. */
 static bool is_decisive(const struct endpoints_reply *reply, void *arg)
 {
+	struct etcd_request *r = arg;
+	struct etcd_error e;
+
 	if (reply->status == 200)
-		return reply->body[0] == '{';
-	return reply->status >= 400 && reply->status < 500 && reply->status != 408 &&
-	       reply->status != 429;
+		return is_readable(r, reply);
+	if (reply->status < 400 || reply->status >= 500 || reply->status == 408 ||
+	    reply->status == 429)
+		return false;
+	etcd_json_error(reply->body, reply->size, &e);
+	if (reply->status == 404 && e.code == 0)
+		r->no_such_path = true; /* in plain text */
+	return e.code != 0;
+}
+
+/* Gateways of other versions live under another prefix. */
+static bool try_other_prefix(struct etcd_request *r)
+{
+	if (!r->no_such_path || r->other_prefix || !may_retry(r))
+		return false;
+	r->other_prefix = true;
+	r->store->is_3_3 = !r->store->is_3_3;
+	run_step(r, r->step);
+	return true;
 }
 
 static void on_called(int error, const char *text, const struct endpoints_reply *reply, void *arg)
@@ -340,6 +387,8 @@ static void on_called(int error, const char *text, const struct endpoints_reply 
 	struct etcd_request *r = arg;
 
 	r->call = NULL;
+	if (error < 0 && try_other_prefix(r))
+		return;
 	if (error < 0)
 		fail(r, error, text);
 	else if (reply->status == 200)
@@ -381,6 +430,9 @@ static void run_step(struct etcd_request *r, enum etcd_step step)
 	struct http_header token = {"Authorization", s->token};
 	int64_t left_ms = r->deadline_ms - clock_boot_ms();
 
+	if (step == ETCD_STEP_PUT && s->owned.lease == 0)
+		step = ETCD_STEP_GRANT; /* lost meanwhile: without one the key would stay for ever
+					 */
 	r->step = step;
 	r->highest = s->highest;
 	const char *name =
