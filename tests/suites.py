@@ -170,7 +170,7 @@ def run_integration(full):
     began = time.monotonic()
     junit = BUILD_ROOT / "integration.xml"
     junit.unlink(missing_ok=True)
-    command = [PYTHON, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--junitxml", junit,
+    command = [PYTHON, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", "--junitxml", junit,
                ROOT / "tests" / "integration"]
     if not full:
         command += ["-m", "not full"]
