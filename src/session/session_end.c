@@ -95,7 +95,8 @@ static bool server_is_done(struct session *s, bool limit_reached)
 	if (s->server.fd < 0)
 		return true;
 	if (sock_unacknowledged(s->server.fd) == 0) {
-		if (s->graceful)
+		/* Once our FIN is confirmed, too, there is nothing to be graceful in. */
+		if (s->graceful && !s->server_shut)
 			sock_allow_graceful_close(s->server.fd);
 	} else if (!limit_reached) {
 		return false;
@@ -142,6 +143,7 @@ void session_discard_input(struct session *s)
 void session_end(struct session *s, enum close_reason reason)
 {
 	bool client_gone = reason == CLOSE_CLIENT_RESET;
+	bool client_speaks = s->to_server.state != PUMP_FINISHED;
 
 	s->reason = reason;
 	s->graceful = reason == CLOSE_CLIENT_DONE || reason == CLOSE_SERVER_DONE;
@@ -152,11 +154,11 @@ void session_end(struct session *s, enum close_reason reason)
 		endpoint_close(s, &s->client);
 	if (s->server.fd >= 0)
 		(void)session_want(s, &s->server, 0);
-	if (s->client.fd >= 0 && !s->client_shut)
+	/* A client that has ended its side is closed at once, which says the same. */
+	if (s->client.fd >= 0 && client_speaks && !s->client_shut)
 		(void)shutdown(s->client.fd, SHUT_WR);
 	session_set_state(s, SESSION_DRAINING);
-	bool reads_on = s->client.fd >= 0 && s->to_server.state != PUMP_FINISHED;
-	if (s->client.fd >= 0 && !session_want(s, &s->client, reads_on ? EV_READ : 0))
+	if (s->client.fd >= 0 && !session_want(s, &s->client, client_speaks ? EV_READ : 0))
 		return;
 	session_drain(s);
 }
