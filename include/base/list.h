@@ -14,11 +14,13 @@ struct list {
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Walks a list; in the _safe form the current node may be removed. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): `node` is declared here */
 #define list_for_each(node, head)                                                                  \
 	for (struct list *node = (head)->next; node != (head); node = node->next)
 #define list_for_each_safe(node, head)                                                             \
 	for (struct list *node = (head)->next, *node##_next = node->next; node != (head);          \
 	     node = node##_next, node##_next = node->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void list_init(struct list *head)
 {
