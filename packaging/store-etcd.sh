@@ -21,7 +21,8 @@ store_open() {
 	local peer etcd
 	etcd=$(command -v etcd) || die 'no etcd; install etcd-server'
 	etcd_port=$(random_free_port)
-	peer=$(random_free_port "$etcd_port")
+	taken_ports+=" $etcd_port"
+	peer=$(random_free_port)
 	say "starting etcd on port $etcd_port"
 	spawn "$1/etcd.log" exec_server env ETCD_UNSUPPORTED_ARCH="$(etcd_arch)" "$etcd" \
 		--name=quickstart --data-dir="$1/etcd" --log-level=warn \

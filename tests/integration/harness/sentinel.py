@@ -187,6 +187,7 @@ class Sentinel:
         infos = {uid: json.loads(value) for uid, value in self.keys.list("proxies/info").items()}
         document = json.loads(data)
         now = time.monotonic()
+        forced = set(self._forced)
         failed = self._failed_dbs(document, now)
         active = self.history.active(infos, now)
         new, waiting = decide(document, active, failed, self._choose)
@@ -198,7 +199,7 @@ class Sentinel:
         began = time.time()
         if not self.keys.swap("clusterdata", json.dumps(new).encode(), revision):
             return  # another wrote: the next cycle sees what
-        self._forced.clear()
+        self._forced -= forced
         spec = new["proxy"]["spec"]
         self.writes.append(Write(began, time.time(), new["proxy"].get("generation", 0),
                                  leader_of(new), spec.get("masterDbUid"),
