@@ -15,8 +15,8 @@
 #include "base/log_line.h"
 #include "base/thread.h"
 
-#define SLOT_COUNT    512 /* a power of two */
-#define LINE_SIZE     1000
+#define SLOT_COUNT 512 /* a power of two */
+#define LINE_SIZE  1000
 
 struct slot {
 	/* Written by whoever owns the slot in this turn, with release; read by the
