@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ int floor_main(int argc, char **argv, void *(*run)(void *arg))
 	listen_port = (int)net_number(argv[1], 1, 65535);
 	server_port = (int)net_number(argv[2], 1, 65535);
 	net_raise_limit();
+	signal(SIGPIPE, SIG_IGN); /* splice() knows no MSG_NOSIGNAL */
 	for (long i = argc > 3 ? net_number(argv[3], 1, 64) : 1; i > 1; i--) {
 		if (pthread_create(&id, NULL, run, NULL) != 0)
 			die("pthread_create");

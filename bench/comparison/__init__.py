@@ -1,0 +1,1 @@
+"""What bench/run is made of: see README.md one folder up."""
