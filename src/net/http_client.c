@@ -175,8 +175,6 @@ static void on_read(struct bufferevent *bev, void *arg)
 	struct evbuffer *input = bufferevent_get_input(bev);
 	int error = 0;
 
-	if (!r->answered && r->streams && evbuffer_get_length(input) > 0)
-		loop_timer_stop(&r->deadline); /* from here on the caller watches it */
 	r->answered = true;
 	while (error == 0 && r->state == REQUEST_WAITING && !http_parser_is_complete(&r->parser)) {
 		struct evbuffer_iovec piece;
@@ -333,8 +331,13 @@ static void start_connecting(struct http_request *r)
 		return;
 	}
 	send_request(r); /* goes out once connected */
-	if (bufferevent_socket_connect(r->connection->bev, &addr->sa, (int)addr_size(addr)) < 0)
-		fail_soon(r, -EVUTIL_SOCKET_ERROR());
+	if (bufferevent_socket_connect(r->connection->bev, &addr->sa, (int)addr_size(addr)) < 0) {
+		/* At once, as without a route or IPv6. */
+		r->failure = -EVUTIL_SOCKET_ERROR();
+		connection_free(&r->connection);
+		r->addr_index++;
+		start_connecting(r);
+	}
 }
 
 static void on_resolved(int error, const struct addr *addrs, size_t count, void *arg)
@@ -402,6 +405,8 @@ static int on_parsed_body(const char *data, size_t size, void *arg)
 
 	if (r->state != REQUEST_WAITING)
 		return -ECANCELED; /* by the callback before, in the same piece */
+	if (r->streams)
+		loop_timer_stop(&r->deadline); /* from here on the caller watches it */
 	return r->ops->body(r->parser.status, data, size, r->arg);
 }
 
