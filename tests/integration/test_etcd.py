@@ -5,7 +5,7 @@ import re
 import socket
 import time
 
-from harness import echoes, end_of, holds_for, member, probe, wait_until
+from harness import echoes, end_of, holds_for, member, probe, wait_for_probe, wait_until
 
 pytest_plugins = ["harness.etcd_stage"]
 
@@ -161,7 +161,7 @@ def test_a_deleted_key_is_no_cluster_data_and_cuts(shared_stage):
     stage.store.delete()
     assert end_of(client) == "rst"
     assert time.monotonic() - began < 1
-    assert probe(stage.proxy.port) == "closed"
+    wait_for_probe(stage.proxy.port, "closed", 1)
     stage.open("db1")
 
 
