@@ -10,14 +10,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "config/config.h"
 #include "control/control.h"
 
 #define DEFAULT_KEEPALIVE_S 15 /* idle and interval, as Go's, hence stolon-proxy's */
 
-/* Later than control_stop() promises: if even that hangs, this ends it. */
+/* For the whole end, whatever hangs. */
 #define STOP_LIMIT_MS 1800
 
 /* For the last lines, should stderr be slow. */
@@ -74,29 +76,36 @@ static int take_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* Returns when the control thread is done; ends the process at a second signal
- * or when the stop takes too long. */
+/* Ends the process if the orderly way takes too long: the kernel then aborts
+ * what is left. */
+static void *limit_the_end(void *arg)
+{
+	struct timespec limit = {.tv_sec = STOP_LIMIT_MS / MS_PER_S,
+				 .tv_nsec = STOP_LIMIT_MS % MS_PER_S * NS_PER_MS};
+
+	nanosleep(&limit, NULL);
+	_exit(EXIT_SUCCESS);
+}
+
+/* Returns when the control thread is done; ends the process at a second signal. */
 static void wait_for_the_end(struct control *control, int signals, int done)
 {
 	struct pollfd fds[] = {{.fd = done, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
 	struct signalfd_siginfo info;
+	pthread_t limit;
 	bool stopping = false;
 
-	for (;;) {
-		int n = poll(fds, 2, stopping ? STOP_LIMIT_MS : -1);
-		if (n < 0)
-			continue;
-		if (n == 0)
-			_exit(EXIT_SUCCESS); /* the kernel aborts what is left */
-		if (fds[0].revents != 0)
-			return;
-		if (read(signals, &info, sizeof(info)) != sizeof(info))
+	while (fds[0].revents == 0) {
+		if (poll(fds, 2, -1) < 0 || fds[1].revents == 0 ||
+		    read(signals, &info, sizeof(info)) != sizeof(info))
 			continue;
 		if (stopping)
 			_exit(EXIT_FAILURE);
 		stopping = true;
 		log_info("stopping", log_text("signal", sigabbrev_np((int)info.ssi_signo)));
 		control_stop(control);
+		if (thread_start(&limit, "end", limit_the_end, NULL) == 0)
+			pthread_detach(limit);
 	}
 }
 

@@ -73,6 +73,8 @@ struct control {
 
 /* To the workers */
 
+static void check_within(struct control *c, int64_t delay_ms);
+
 static void publish(struct control *c)
 {
 	struct listen_set *listen =
@@ -135,11 +137,10 @@ static void on_listening_changed(void *arg)
 	struct control *c = arg;
 
 	handover_publish_again(&c->handover);
+	check_within(c, 0);
 }
 
 /* The deadline */
-
-static void check_within(struct control *c, int64_t delay_ms);
 
 static void follow_deadline(struct control *c)
 {
@@ -256,9 +257,7 @@ static struct target *find_target(struct control *c, const struct view_member *l
 				  enum situation *situation, const char **detail)
 {
 	const struct addr *addrs;
-	struct addr usable[16];
 	size_t count;
-	size_t kept = 0;
 
 	int r = resolve_get(c->resolve, leader->listen_address, leader->port, &addrs, &count);
 	if (r < 0) {
@@ -269,16 +268,14 @@ static struct target *find_target(struct control *c, const struct view_member *l
 		}
 		return NULL;
 	}
-	for (size_t i = 0; i < count && kept < ARRAY_LEN(usable); i++) {
-		if (!listening_is_reached_by(c->listening, &addrs[i]))
-			usable[kept++] = addrs[i];
-	}
-	if (kept == 0) {
-		*situation = SITUATION_LOOP;
-		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (listening_is_reached_by(c->listening, &addrs[i])) {
+			*situation = SITUATION_LOOP;
+			return NULL;
+		}
 	}
 	struct target *target =
-		target_new(leader->uid, leader->listen_address, leader->port, usable, kept);
+		target_new(leader->uid, leader->listen_address, leader->port, addrs, count);
 	if (target == NULL) {
 		*situation = SITUATION_UNRESOLVED;
 		*detail = err_text(-ENOMEM);
@@ -342,6 +339,14 @@ static void take_view(struct control *c, const struct watch_update *update)
 		 * said. A watch may speak on while reads are refused. */
 		listening_open(c->listening);
 		resolve_refresh(c->resolve);
+	}
+	if (listening_set(c->listening) == NULL) {
+		/* Nor is anything acknowledged, or the sentinels would enable a proxy
+		 * that no client can reach. */
+		handover_expire(&c->handover, clock_boot_ms());
+		if (update->read_sent_ms > 0)
+			on_check_finished(false, c);
+		return;
 	}
 	evaluate(c);
 	/* What the watch brings moves no deadline, and so no timings either. */

@@ -82,12 +82,15 @@ void listening_free(struct listening **listening)
 
 static void report_failure(struct listening *l, const char *address, int error)
 {
+	char text[LISTEN_TEXT_SIZE + 120];
+
 	if (l->logged_error == error)
 		return;
 	l->logged_error = error;
-	log_error("cannot listen, tried again at every check",
-		  log_stolon("check function error: failed to start proxy"),
-		  log_text("address", address), log_text("error", err_text(error)));
+	snprintf(text, sizeof(text), "failed to start proxy: listen %s: %s", address,
+		 err_text(error));
+	log_error("cannot listen, tried again at every check", log_stolon("check function error"),
+		  log_text("error", text));
 }
 
 /* Names may turn out to be addresses that were given as well. */

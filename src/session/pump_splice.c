@@ -18,9 +18,9 @@ static enum pump_result empty_pipe(const struct pump_run *run)
 {
 	struct pump *pump = run->pump;
 
-	if (pump->in_pipe > 0 && !pump_may_send(run))
-		return PUMP_NOT_PERMITTED;
 	while (pump->in_pipe > 0) {
+		if (!pump_may_send(run))
+			return PUMP_NOT_PERMITTED;
 		ssize_t n = splice(pump->pipe->read_fd, NULL, run->sink, NULL, pump->in_pipe,
 				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 		if (n < 0 && errno == EINTR)

@@ -2,22 +2,48 @@
  * sure to get one, so that accepting stops before connecting fails. */
 #include "worker/capacity.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <sys/resource.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "session/pipe_pool.h"
 
-/* The store's and name servers' sockets, the log, the control thread. */
-#define RESERVED 64
+/* The store's and name servers' sockets, and some air. */
+#define RESERVED 32
 /* Of each worker: its loop, wakeup and timers, and a few listeners. */
 #define RESERVED_A_WORKER 8
+
+/* How many are open now, by this process. */
+static int count_open(void)
+{
+	int count = 0;
+	DIR *dir = opendir("/proc/self/fd");
+
+	if (dir == NULL)
+		return 0;
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* What sessions cannot have. */
+static int reserve(int descriptors, unsigned workers)
+{
+	int pipes = 2 * PIPE_POOL_MOST * (int)workers;
+
+	/* Where there are few, bulk is copied rather than clients refused. */
+	if (pipes > descriptors / 8)
+		pipes = descriptors / 8;
+	return count_open() + RESERVED + RESERVED_A_WORKER * (int)workers + pipes;
+}
 
 int capacity_init(struct capacity *capacity, unsigned workers)
 {
 	struct rlimit limit;
-	int reserved = RESERVED + RESERVED_A_WORKER * (int)workers;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
@@ -27,13 +53,12 @@ int capacity_init(struct capacity *capacity, unsigned workers)
 			return -errno;
 	}
 	int descriptors = limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
-	/* A very low limit still gets some; accepting then pauses on EMFILE. */
-	int sessions = descriptors > 2 * reserved ? (descriptors - reserved) / 2 : descriptors / 4;
-	capacity->limit = sessions;
-	atomic_init(&capacity->free, sessions);
+	int sessions = (descriptors - reserve(descriptors, workers)) / 2;
+	capacity->limit = sessions > 1 ? sessions : 1;
+	atomic_init(&capacity->free, capacity->limit);
 	atomic_init(&capacity->paused, 0);
 	log_info("capacity", log_number("descriptors", descriptors),
-		 log_number("sessions", sessions));
+		 log_number("sessions", capacity->limit));
 	return 0;
 }
 

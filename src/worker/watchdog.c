@@ -39,9 +39,9 @@ static void look_at(const struct worker *worker, struct ticks *ticks)
 {
 	ticks->overdue = worker_is_overdue(worker, clock_boot_ms()) ? ticks->overdue + 1 : 0;
 	ticks->behind = worker_is_behind(worker) ? ticks->behind + 1 : 0;
-	if (ticks->overdue > TICKS_TO_CUT)
+	if (ticks->overdue >= TICKS_TO_CUT)
 		end_process(worker->index, "has not cut its sessions in time");
-	if (ticks->behind > TICKS_TO_ADOPT)
+	if (ticks->behind >= TICKS_TO_ADOPT)
 		end_process(worker->index, "does not take snapshots any more");
 }
 
