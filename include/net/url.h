@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/cleanup.h"
+#include "base/strbuf.h"
 
 struct url {
 	bool is_https;
@@ -24,5 +24,10 @@ void url_deinit(struct url *url);
 /* "http://host:port", without anything secret, into text. */
 #define URL_TEXT_SIZE 300
 const char *url_format_origin(const struct url *url, char text[static URL_TEXT_SIZE]);
+
+/* Appends bytes for a path or query: letters, digits and those in plain as they
+ * are, all others as %XX. */
+MUST_CHECK int url_append_escaped(struct strbuf *into, const char *data, size_t size,
+				  const char *plain);
 
 #endif

@@ -21,6 +21,10 @@ struct store_settings {
 	int64_t timeout_ms;    /* of one request */
 	const char *user;      /* NULL: no account, or that of the URL */
 	const char *password;  /* of that user */
+	const char *token;     /* consul: NULL or the ACL token */
+	/* consul: NULL or a file with it, read anew when the token is refused */
+	const char *token_file;
+	const char *node;      /* consul: NULL, or the node to register for our session */
 	const char *cert_file; /* NULL or path, as the next two */
 	const char *key_file;
 	const char *ca_file;

@@ -145,3 +145,17 @@ const char *url_format_origin(const struct url *url, char text[static URL_TEXT_S
 		 is_ipv6 ? "[" : "", url->host, is_ipv6 ? "]" : "", url->port);
 	return text;
 }
+
+int url_append_escaped(struct strbuf *into, const char *data, size_t size, const char *plain)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < size; i++) {
+		unsigned char c = (unsigned char)data[i];
+		if (isalnum(c) || (c != '\0' && strchr(plain, c) != NULL))
+			r = strbuf_append(into, &data[i], 1);
+		else
+			r = strbuf_printf(into, "%%%02X", c);
+	}
+	return r;
+}

@@ -9,6 +9,7 @@
 
 #include "base/base64.h"
 #include "base/err.h"
+#include "json_load.h"
 
 void etcd_kv_deinit(struct etcd_kv *kv)
 {
@@ -21,33 +22,13 @@ void etcd_frame_deinit(struct etcd_frame *frame)
 	etcd_kv_deinit(&frame->kv);
 }
 
-/* Jansson spends up to a hundred times the bytes of "{}," on what they stand for.
- * etcd's answers have few parts; a frame with ten thousand events fits as well. */
-#define MAX_PARTS 100000
-
-static bool has_too_many_parts(const char *json, size_t size)
-{
-	size_t parts = 0;
-	bool in_string = false;
-
-	for (size_t i = 0; i < size; i++) {
-		if (json[i] == '"')
-			in_string = !in_string;
-		else if (in_string && json[i] == '\\')
-			i++;
-		else if (!in_string && (json[i] == ',' || json[i] == '{' || json[i] == '['))
-			parts++;
-	}
-	return parts > MAX_PARTS;
-}
-
 static int load(const char *json, size_t size, json_t **ret_root)
 {
-	json_error_t error;
+	json_t *root;
 
-	if (has_too_many_parts(json, size))
-		return ERR_TOO_LARGE;
-	json_t *root = json_loadb(json, size, JSON_ALLOW_NUL, &error);
+	int r = json_load_bounded(json, size, &root);
+	if (r < 0)
+		return r;
 	if (!json_is_object(root)) {
 		json_decref(root);
 		return ERR_SYNTAX;

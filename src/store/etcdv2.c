@@ -3,7 +3,6 @@
  * Reads are quorum reads, a watch is a long poll for the next index, expiry is
  * the key's own ttl. As with v3, a put compares the key's index, so that one
  * which is late changes nothing. */
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,26 +74,12 @@ struct v2_watch {
 
 /* Text */
 
-static int put_escaped(struct strbuf *into, const char *data, size_t size, const char *plain)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < size; i++) {
-		unsigned char c = (unsigned char)data[i];
-		if (isalnum(c) || (c != '\0' && strchr(plain, c) != NULL))
-			r = strbuf_append(into, &data[i], 1);
-		else
-			r = strbuf_printf(into, "%%%02X", c);
-	}
-	return r;
-}
-
 static char *make_path(const char *key)
 {
 	struct strbuf path = {0};
 
 	if (strbuf_printf(&path, "/v2/keys/") < 0 ||
-	    put_escaped(&path, key, strlen(key), "/-_.~") < 0) {
+	    url_append_escaped(&path, key, strlen(key), "/-_.~") < 0) {
 		strbuf_deinit(&path);
 		return NULL;
 	}
@@ -325,7 +310,7 @@ static int v2_put(struct store *store, const char *key, const char *data, size_t
 	error = strbuf_printf(&r->body,
 			      "ttl=%" PRId64 "&value=", (ttl_ms + MS_PER_S - 1) / MS_PER_S);
 	if (error == 0)
-		error = put_escaped(&r->body, data, size, "-_.~");
+		error = url_append_escaped(&r->body, data, size, "-_.~");
 	if (error < 0) {
 		request_free(r);
 		return error;

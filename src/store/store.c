@@ -13,6 +13,7 @@ static const struct backend {
 	{"file", file_store_open},
 	{"etcdv3", etcd_store_open},
 	{"etcdv2", etcdv2_store_open},
+	{"consul", consul_store_open},
 };
 
 int store_open(const struct store_settings *settings, struct loop *loop, struct dns *dns,

@@ -38,5 +38,6 @@ typedef int store_open_fn(const struct store_settings *settings, struct loop *lo
 store_open_fn file_store_open;
 store_open_fn etcd_store_open;
 store_open_fn etcdv2_store_open;
+store_open_fn consul_store_open;
 
 #endif

@@ -1,0 +1,119 @@
+/* What consul.c, consul_request.c and consul_watch.c share: the store and one
+ * request of it. Loop thread. */
+#ifndef PGSPLICE_STORE_CONSUL_PRIVATE_H
+#define PGSPLICE_STORE_CONSUL_PRIVATE_H
+
+#include "consul_json.h"
+#include "endpoints.h"
+#include "store_private.h"
+
+#define CONSUL_TOKEN_SIZE 512
+
+struct consul_watch;
+
+/* What is known of the one key that is put: our proxy info. */
+struct consul_owned {
+	char *key;                        /* NULL: nothing was put yet */
+	uint64_t index;                   /* its ModifyIndex as last seen; 0: no key */
+	char holder[CONSUL_ID_SIZE];      /* a session of ours before, which holds it; or "" */
+	char session[CONSUL_ID_SIZE];     /* for the next put; "" */
+	char old_session[CONSUL_ID_SIZE]; /* replaced, still to be destroyed; "" */
+	int64_t session_ttl_ms;
+};
+
+struct consul_store {
+	struct store base;
+	struct loop *loop;
+	struct endpoints *endpoints; /* exactly one */
+	int64_t timeout_ms;
+	char token[CONSUL_TOKEN_SIZE]; /* "": none */
+	char *token_file;              /* NULL: none */
+	char *node;                    /* NULL: the agent's own */
+	bool is_registered;            /* that node */
+	unsigned epoch;                /* how often the index was seen to begin anew */
+	uint64_t low_index;            /* below what was known: seen once; 0: no */
+	struct list requests;
+	struct consul_owned owned;
+	struct consul_watch *watch; /* one key is watched at most */
+};
+
+enum consul_kind {
+	CONSUL_GET,
+	CONSUL_PUT,
+	CONSUL_DELETE,
+	CONSUL_REFRESH, /* of the session; nobody waits for it */
+};
+
+/* A request is one or several calls in a row. */
+enum consul_step {
+	CONSUL_STEP_READ,
+	CONSUL_STEP_REGISTER,
+	CONSUL_STEP_CREATE,
+	CONSUL_STEP_PUT,
+	CONSUL_STEP_LOOK, /* what is the key now? */
+	CONSUL_STEP_RENEW,
+	CONSUL_STEP_DESTROY_OLD,
+	CONSUL_STEP_DESTROY,
+	CONSUL_STEP_DELETE,
+};
+
+struct consul_request {
+	struct store_request base;
+	struct list node;
+	struct consul_store *store;
+	enum consul_kind kind;
+	enum consul_step step;
+	char *key;
+	struct strbuf data;
+	int64_t ttl_ms;               /* of a session for it */
+	char session[CONSUL_ID_SIZE]; /* that the step is about */
+	int64_t deadline_ms;          /* clock_boot_ms() */
+	uint64_t highest;             /* index of the key as known when this was sent */
+	unsigned retries;             /* of whatever kind, together */
+	bool has_reread_token;
+	struct loop_timer failed; /* tells from the loop what failed at once */
+	int failure;
+	struct endpoints_call *call;
+	store_get_cb *get_cb; /* this or done_cb; both NULL for our own */
+	store_done_cb *done_cb;
+	void *arg;
+};
+
+/* Starts a request; run begins it, after the caller has filled in what the kind
+ * needs. */
+MUST_CHECK int consul_request_start(struct consul_store *store, enum consul_kind kind,
+				    const char *key, struct consul_request **ret_request);
+void consul_request_run(struct consul_request *r);
+void consul_request_free(struct consul_request *r);
+
+/* "/v1/kv/KEY?query", appended. */
+MUST_CHECK int consul_make_kv_path(struct strbuf *path, const char *key, const char *query);
+/* The key as an answer of 200 or 404 to a get has it, and its index: that of the
+ * header, else its own. ERR_SYNTAX if Consul says no such thing. */
+MUST_CHECK int consul_take_kv(const struct endpoints_reply *reply, struct consul_kv *ret_kv,
+			      uint64_t *ret_index);
+/* "http://host:8500: HTTP 403: what" */
+void consul_describe(const struct consul_store *store, const struct endpoints_reply *reply,
+		     const char *what, char text[static ENDPOINTS_TEXT_SIZE]);
+/* The token does not allow it; a transaction says so in its answer's text. */
+bool consul_is_denial(const struct endpoints_reply *reply);
+struct http_header consul_token_header(const struct consul_store *store);
+/* Reads the token's file, if there is one; true if it holds another token. */
+bool consul_reread_token(struct consul_store *store);
+
+/* Indexes as callers see them, and whether one may be believed: it must not be
+ * below what was known of the key when it was asked for. */
+uint64_t consul_public_revision(const struct consul_store *store, uint64_t index);
+MUST_CHECK int consul_check_index(struct consul_store *store, uint64_t index, uint64_t highest);
+
+/* Of the watched key; 0 for any other. */
+uint64_t consul_watch_highest(const struct consul_watch *watch, const char *key);
+/* The key's index begins anew here. */
+void consul_watch_reset(struct consul_watch *watch, uint64_t index);
+/* A read found the watched key: does the watch keep up? */
+void consul_watch_note_read(struct consul_watch *watch, const char *key, uint64_t index);
+int consul_watch_start(struct store *store, const char *key, store_watch_cb *cb, void *arg,
+		       struct store_watch **ret_watch);
+void consul_watch_stop(struct store_watch *watch);
+
+#endif
