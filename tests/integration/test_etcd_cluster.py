@@ -33,7 +33,8 @@ def staged(etcd_members, make_stage):
     return make
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL,
+                                    pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
 def test_an_election_cuts_no_session(etcd_members, staged, number):
     """The member that leads, and that is watched, ends."""
     leader = etcd_members.leader()
@@ -127,7 +128,8 @@ def test_members_end_one_after_the_other_and_nobody_notices(etcd_members, make_s
     assert not stage.proxy.find_log("has not confirmed the leader in time")
 
 
-@pytest.mark.parametrize("cut", ["from its peers", "from everybody"])
+@pytest.mark.parametrize("cut", ["from its peers",
+                                 pytest.param("from everybody", marks=pytest.mark.full)])
 def test_the_watched_member_is_partitioned(tmp_path, make_stage, cut):
     """Its stream stays open and quiet. The change is found at the others."""
     with Namespaces(3) as places:

@@ -56,7 +56,7 @@ FAULTS = {
     "trickle": (lies.trickle, "no answer in time"),
 }
 
-QUICK = {"silent", "error 500", "garbage", "redirects", "100 MB", "trickle"}
+QUICK = {"silent", "error 500", "100 MB", "trickle"}
 
 
 @pytest.mark.parametrize("fault", [
@@ -78,7 +78,8 @@ def test_reads_that_lie_are_an_outage_until_the_deadline(liar, lied_to, fault):
         return stage.servers["db1"].connections[-1].end
 
     wait_until(cut, 5, step=0.002)
-    assert 1.0 < time.monotonic() - lied_since < 2.0 + 0.3
+    last_good = max(r.at for r in liar.seen("range") if r.at < lied_since)
+    assert 2.0 - 0.1 < stage.servers["db1"].connections[-1].ended_at - last_good < 2.0 + 0.3
     assert end_of(client) == "rst"
     wait_until(lambda: probe(stage.proxy.port) == "refused", 1, "a closed listener")
     assert most < MOST_KB, most
@@ -95,7 +96,9 @@ def test_reads_that_lie_are_an_outage_until_the_deadline(liar, lied_to, fault):
     assert stage.servers["db2"].connections
 
 
-@pytest.mark.parametrize("fault", ["silent", "late", "error 500", "garbage"])
+@pytest.mark.parametrize("fault", ["silent", pytest.param("late", marks=pytest.mark.full),
+                                   pytest.param("error 500", marks=pytest.mark.full),
+                                   pytest.param("garbage", marks=pytest.mark.full)])
 def test_no_opening_while_acknowledgements_fail(liar, lied_to, fault):
     """Reads are fine, writes are not: a cut takes place, an opening does not."""
     stage = lied_to.ready("--store-timeout=1s", **SHORT)
@@ -115,6 +118,7 @@ def test_no_opening_while_acknowledgements_fail(liar, lied_to, fault):
     assert stage.servers["db2"].connections
 
 
+@pytest.mark.full
 def test_replies_late_by_less_than_the_timeout_do_not_cut(liar, lied_to):
     stage = lied_to.ready("--store-timeout=2s", check_interval="500ms", proxy_timeout="5s")
     client = stage.client()
@@ -198,7 +202,7 @@ WATCH_FAULTS = {
 }
 
 
-QUICK_WATCH = {"created and canceled", "goes dumb", "future revision"}
+QUICK_WATCH = {"created and canceled", "goes dumb"}
 
 
 @pytest.mark.parametrize("fault", [
@@ -301,7 +305,7 @@ def test_old_reads_are_refused_loudly(liar, lied_to):
     wait_for_probe(stage.proxy.port, "forwards", 3)
 
 
-@pytest.mark.parametrize("first_is_bad", [True, False])
+@pytest.mark.parametrize("first_is_bad", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_one_bad_endpoint_of_two_is_as_good_as_none(liar, shared_etcd, make_stage, first_is_bad):
     """Whatever it answers, the other one is asked, for reads and for writes."""
     urls = [liar.url, shared_etcd.url]
