@@ -19,8 +19,11 @@ struct config {
 	const char *cluster_name; /* never NULL */
 	const char *store_prefix; /* never NULL */
 	const char *store_password_file;
-	char *store_password;        /* its first line; owned */
-	struct store_settings store; /* backend without aliases, its endpoints set */
+	char *store_password; /* its first line; owned */
+	char *store_token;    /* of store.token_file; owned */
+	const char *store_url;
+	struct config_url *store_url_parts; /* what that comes to; owned */
+	struct store_settings store;        /* backend without aliases, its endpoints set */
 
 	/* Listening. */
 	struct {

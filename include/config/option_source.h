@@ -21,4 +21,7 @@ MUST_CHECK int option_read_environment(const struct option_table *table, void *t
 MUST_CHECK int option_read_flags(const struct option_table *table, void *target, int argc,
 				 char *const *argv, FILE *err);
 
+/* The value of a variable; NULL if there is none or it is empty. */
+const char *option_variable(char *const *envp, const char *name);
+
 #endif

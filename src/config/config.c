@@ -33,7 +33,7 @@ const struct option_choice config_backends[] = {
 	{"etcd", BACKEND_ETCDV2, true},
 	{"etcdv3", BACKEND_ETCDV3, false},
 	{"etcd3", BACKEND_ETCDV3, true},
-	{"consul", BACKEND_CONSUL, true},
+	{"consul", BACKEND_CONSUL, false},
 	{"kubernetes", BACKEND_KUBERNETES, true},
 	{NULL, 0, false},
 };
@@ -72,6 +72,12 @@ static const struct option rows[] = {
 	OPT_TEXT(GROUP_STORE, "store-endpoints", store.endpoints, "LIST", NULL,
 		 "Where the store is: the directory of a file store, else a comma list of URLs.",
 		 .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-url", store_url, "URL", NULL,
+		 "Endpoint, token (etcd: user and password) and prefix of the store in one: "
+		 "http[s]://[user]:token@host[:port]/prefix. Replaces --store-endpoints and "
+		 "--store-prefix. Where none of them is given: FLY_CONSUL_URL, then CONSUL_URL "
+		 "(etcdv3: FLY_ETCD_URL, ETCD_URL).",
+		 .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_STORE, "store-prefix", store_prefix, "PREFIX", "stolon/cluster",
 		 "Key in the store under which the clusters are.", .marks = OPTION_STOLON),
 	OPT_MSEC(GROUP_STORE, "store-timeout", store.timeout_ms, "5s", 1, 3600000,
@@ -80,6 +86,16 @@ static const struct option rows[] = {
 		 "Account of the store; may also be in the URL: http://name:password@host."),
 	OPT_TEXT(GROUP_STORE, "store-password-file", store_password_file, "FILE", NULL,
 		 "File whose first line is the password of that account."),
+	OPT_TEXT(GROUP_STORE, "store-token", store.token, "TOKEN", NULL,
+		 "ACL token of Consul. Comes before --store-token-file, and that before the "
+		 "one of the URL. A flag is visible to all users of the machine.",
+		 .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-token-file", store.token_file, "FILE", NULL,
+		 "File whose first line is that token; read again when the token is refused."),
+	OPT_TEXT(GROUP_STORE, "store-node", store.node, "NODE", NULL,
+		 "Node to register in Consul's catalogue for our session, where the agent's "
+		 "own may not be used: PREFIX/KEEPER-UID at Fly.",
+		 .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_STORE, "store-cert-file", store.cert_file, "FILE", NULL,
 		 "Client certificate for the store (https only).", .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_STORE, "store-key", store.key_file, "FILE", NULL,
@@ -232,7 +248,8 @@ enum config_outcome config_load(struct config *config, int argc, char *const *ar
 		return CONFIG_DONE;
 	}
 	if (option_read_environment(&table, config, envp, err) < 0 ||
-	    option_read_flags(&table, config, argc, argv, err) < 0 || config_check(config, err) < 0)
+	    option_read_flags(&table, config, argc, argv, err) < 0 ||
+	    config_check(config, envp, err) < 0)
 		return CONFIG_REFUSED;
 	return CONFIG_RUN;
 }
@@ -240,5 +257,7 @@ enum config_outcome config_load(struct config *config, int argc, char *const *ar
 void config_deinit(struct config *config)
 {
 	free(TAKE_PTR(config->store_password));
+	free(TAKE_PTR(config->store_token));
+	config_url_free(&config->store_url_parts);
 	option_table_deinit(&table, config);
 }

@@ -202,7 +202,7 @@ static enum backend backend_named(const char *name)
 }
 
 /* What stolon refuses is refused in its words first, built or not. */
-static int check_store(struct config *config, FILE *err)
+static int check_store(struct config *config, char *const *envp, FILE *err)
 {
 	int r = 0;
 
@@ -213,6 +213,9 @@ static int check_store(struct config *config, FILE *err)
 		return ERR_SYNTAX;
 	}
 	enum backend backend = backend_named(config->store.backend);
+	r = config_take_store_url(config, backend, envp, err);
+	if (r < 0)
+		return r;
 	switch (backend) {
 	case BACKEND_FILE:
 		r = check_file_endpoint(config, err);
@@ -229,14 +232,11 @@ static int check_store(struct config *config, FILE *err)
 	return r < 0 ? r : settle_backend(config, backend, err);
 }
 
-/* The first line of --store-password-file. Its content appears in no message. */
-static int read_password(struct config *config, FILE *err)
+/* The first line of a file. Its content appears in no message. */
+static int read_secret(const char *path, const char *option, char **ret, FILE *err)
 {
-	const char *path = config->store_password_file;
 	char line[512];
 
-	if (path == NULL)
-		return 0;
 	FILE *file = fopen(path, "re");
 	bool is_read = file != NULL && fgets(line, sizeof(line), file) != NULL;
 	int error = file == NULL ? -errno : ERR_SYNTAX;
@@ -244,25 +244,43 @@ static int read_password(struct config *config, FILE *err)
 		fclose(file);
 	if (is_read) {
 		line[strcspn(line, "\r\n")] = '\0';
-		config->store_password = strdup(line);
-		config->store.password = config->store_password;
+		*ret = strdup(line);
 		explicit_bzero(line, sizeof(line));
-		return config->store_password == NULL ? -ENOMEM : 0;
+		return *ret == NULL ? -ENOMEM : 0;
 	}
-	fprintf(err, "--store-password-file: cannot read a line of %s: %s\n", path,
+	fprintf(err, "%s: cannot read a line of %s: %s\n", option, path,
 		file == NULL ? err_text(error) : "it is empty");
 	return error;
 }
 
-int config_check(struct config *config, FILE *err)
+static int read_secrets(struct config *config, FILE *err)
+{
+	struct store_settings *store = &config->store;
+	int r = 0;
+
+	if (config->store_password_file != NULL) {
+		r = read_secret(config->store_password_file, "--store-password-file",
+				&config->store_password, err);
+		store->password = config->store_password;
+	}
+	if (store->token != NULL)
+		store->token_file = NULL; /* no reason to go back to it later */
+	if (r == 0 && store->token_file != NULL) {
+		r = read_secret(store->token_file, "--store-token-file", &config->store_token, err);
+		store->token = config->store_token;
+	}
+	return r;
+}
+
+int config_check(struct config *config, char *const *envp, FILE *err)
 {
 	if (config->cluster_name == NULL) {
 		fputs("cluster name required: --cluster-name must not be empty\n", err);
 		return ERR_SYNTAX;
 	}
-	int r = check_store(config, err);
+	int r = read_secrets(config, err);
 	if (r == 0)
-		r = read_password(config, err);
+		r = check_store(config, envp, err);
 	if (r < 0)
 		return r;
 	r = settle_listen_addresses(&config->listen.addresses);

@@ -16,6 +16,12 @@ enum backend {
 extern const struct option_choice config_backends[];
 
 /* Checks and completes what was read. On failure one line is written to err. */
-MUST_CHECK int config_check(struct config *config, FILE *err);
+MUST_CHECK int config_check(struct config *config, char *const *envp, FILE *err);
+
+/* Where the store is by its URL: from --store-url, else, where nothing else says
+ * it, from the variables that Fly sets. */
+MUST_CHECK int config_take_store_url(struct config *config, enum backend backend, char *const *envp,
+				     FILE *err);
+void config_url_free(struct config_url **url);
 
 #endif

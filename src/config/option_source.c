@@ -184,13 +184,13 @@ int option_read_flags(const struct option_table *table, void *target, int argc, 
 	return set_flags(table, target, argc, argv, 0, err);
 }
 
-static const char *find_variable(char *const *envp, const char *name)
+const char *option_variable(char *const *envp, const char *name)
 {
 	size_t length = strlen(name);
 
 	for (; *envp != NULL; envp++) {
 		if (strncmp(*envp, name, length) == 0 && (*envp)[length] == '=')
-			return *envp + length + 1;
+			return (*envp)[length + 1] != '\0' ? *envp + length + 1 : NULL;
 	}
 	return NULL;
 }
@@ -204,8 +204,8 @@ static int read_variable(const struct option *o, void *target, char *const *envp
 	CHECK(length > 0 && (size_t)length < sizeof(name));
 	for (char *c = name; *c != '\0'; c++)
 		*c = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
-	const char *value = find_variable(envp, name);
-	if (value == NULL || *value == '\0')
+	const char *value = option_variable(envp, name);
+	if (value == NULL)
 		return 0;
 	/* Kubernetes describes a Service called pgsplice to all pods around it,
 	 * with PGSPLICE_PORT=tcp://10.0.0.1:5432 among others. That is not for us
