@@ -12,9 +12,9 @@
 #include "session/pipe_pool.h"
 
 /* The store's and name servers' sockets, and some air. */
-#define RESERVED 32
-/* Of each worker: its loop, wakeup and timers, and a few listeners. */
-#define RESERVED_A_WORKER 8
+#define RESERVED 16
+/* Of each worker: its loop, wakeup and deadline, and a few listeners. */
+#define RESERVED_A_WORKER 6
 
 /* How many are open now, by this process. */
 static int count_open(void)

@@ -36,6 +36,8 @@ static void on_session_ended(void *arg)
 	struct worker *w = arg;
 
 	capacity_give_back(w->capacity);
+	if (w->paused)
+		loop_timer_start(&w->resume, 0); /* a client waits for just this */
 }
 
 /* Nobody is routed: the client is closed at once, as by stolon-proxy. */

@@ -28,10 +28,12 @@ def test_second_instance_on_the_port_takes_over_when_the_first_ends(opened, work
     second = opened.start_proxy(f"--workers={workers}", port=first.port)
     line = second.wait_for_log("cannot listen")
     assert f"127.0.0.1:{first.port}" in line and "level=error" in line
-    opened.publish("db1", enabled=[first.uid, second.uid])
-    opened.acknowledged()
+    generation = opened.publish("db1", enabled=[first.uid, second.uid])
+    opened.store.wait_for_generation(first.uid, generation)
     for _ in range(2):
-        opened.store.wait_for_new_info(second.uid)
+        opened.store.wait_for_new_info(first.uid)
+    # A proxy that nobody can reach acknowledges nothing, as stolon-proxy.
+    assert opened.store.info_text(second.uid) is None
     before = len(opened.servers["db1"].connections)
     for _ in range(20):
         assert probe(first.port) == "forwards"
@@ -63,8 +65,9 @@ def test_foreign_listener_is_waited_for(stage, reuse_port, host):
     stage.start_proxy(port=port)
     stage.proxy.wait_for_log("cannot listen")
     stage.publish("db1")
-    stage.acknowledged()  # all else goes on
+    holds_for(lambda: stage.store.info_text(stage.proxy.uid) is None, 0.3)
     holder.close()
+    stage.acknowledged()
     wait_for_probe(port, "forwards", 3)
 
 
