@@ -44,6 +44,7 @@ def test_killed_leader_under_pgbench_is_followed_at_once(make_cluster, etcd_keys
     pgbench = os.path.join(binaries(), "pgbench")
     subprocess.run([pgbench, "-i", "-q", "-s", "1", cluster.old.dsn()], check=True,
                    capture_output=True)
+    cluster.new.catch_up(cluster.old)
     cluster.load()
     with open(tmp_path / "pgbench.log", "wb") as log:
         load = subprocess.Popen(

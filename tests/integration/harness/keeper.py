@@ -98,6 +98,12 @@ class Member(PostgresServer):
             f.write(f"port = {self.port}\n")
         return True
 
+    def catch_up(self, leader):
+        """Waits until it has all that leader has flushed now."""
+        end = leader.query("select pg_current_wal_flush_lsn()")[0]
+        wait_until(lambda: self.query(f"select pg_last_wal_replay_lsn() >= '{end}'")[0], 30,
+                   "the standby to catch up", step=0.02)
+
     def streams_to(self, count=1):
         return self.query("select count(*) from pg_stat_replication "
                           "where state = 'streaming'")[0] == count
@@ -118,9 +124,7 @@ class Members(PostgresPair):
         wait_until(self.leader.streams_to, 30, "the standby's stream", step=0.02)
         self.leader.query("drop table if exists writes")
         self.leader.query("create table writes (writer int, n int, primary key (writer, n))")
-        end = self.leader.query("select pg_current_wal_flush_lsn()")[0]
-        wait_until(lambda: self.standby.query(f"select pg_last_wal_replay_lsn() >= '{end}'")[0],
-                   30, "the standby to catch up", step=0.02)
+        self.standby.catch_up(self.leader)
         return self
 
 
