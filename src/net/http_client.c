@@ -64,7 +64,8 @@ struct http_request {
 	bool answered;      /* a byte has come */
 	struct strbuf text; /* the request as it is sent */
 	struct loop_timer deadline;
-	struct loop_timer failed; /* tells from the loop what failed at once */
+	struct loop_timer next_address; /* the one tried now does not answer */
+	struct loop_timer failed;       /* tells from the loop what failed at once */
 	int failure;
 	char tls_failure[TLS_TEXT_SIZE]; /* takes the place of the error's text */
 	struct dns_lookup *lookup;
@@ -101,6 +102,7 @@ static void release(struct http_request *r)
 	r->state = REQUEST_OVER;
 	list_remove(&r->node);
 	loop_timer_stop(&r->deadline);
+	loop_timer_stop(&r->next_address);
 	loop_timer_stop(&r->failed);
 	dns_cancel(&r->lookup);
 	connection_free(&r->connection);
@@ -254,6 +256,18 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 		end_request(r, error, "connection lost");
 }
 
+static void on_next_address(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_request *r = arg;
+
+	if (r->state != REQUEST_CONNECTING)
+		return;
+	connection_free(&r->connection);
+	r->failure = -ETIMEDOUT;
+	r->addr_index++;
+	start_connecting(r);
+}
+
 static void on_failed(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_request *r = arg;
@@ -325,6 +339,9 @@ static void start_connecting(struct http_request *r)
 	}
 	const struct addr *addr = &r->addrs[r->addr_index];
 	r->state = REQUEST_CONNECTING;
+	/* None may use up the time of those behind it. */
+	if (r->addr_index + 1 < r->addr_count)
+		loop_timer_start(&r->next_address, r->timeout_ms / (int64_t)(r->addr_count + 1));
 	r->connection = connection_new(r);
 	if (r->connection == NULL) {
 		fail_soon(r, -ENOMEM);
@@ -496,6 +513,7 @@ int http_client_start(struct http_client *client, const struct http_call *call,
 	}
 	list_append(&client->requests, &r->node);
 	loop_timer_init(&r->deadline, client->loop, on_deadline, r);
+	loop_timer_init(&r->next_address, client->loop, on_next_address, r);
 	loop_timer_init(&r->failed, client->loop, on_failed, r);
 	loop_timer_start(&r->deadline, call->timeout_ms);
 	if (!take_idle_connection(r))

@@ -6,8 +6,6 @@
 
 #include "pump_private.h"
 
-/* Fill and empty the pipe this often in one run. */
-#define CYCLES_PER_RUN 2
 /* Moves smaller than this are cheaper copied ... */
 #define SMALL_MOVE (16 * 1024)
 /* ... and so many of them in a row mean that the stream is over. */
@@ -51,32 +49,36 @@ static bool is_quiet(const struct pump_run *run)
 	       run->pump->in_pipe == 0;
 }
 
-enum pump_result pump_splice(const struct pump_run *run)
+/* Fills the empty pipe and empties it again, once: a run is bounded by its size. */
+static enum pump_result fill_pipe(const struct pump_run *run)
 {
 	struct pump *pump = run->pump;
-	enum pump_result result = empty_pipe(run);
+	ssize_t n = splice(run->source, NULL, pump->pipe->write_fd, NULL, pump->pipe->size,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
-	for (int i = 0; result == PUMP_RAN && i < CYCLES_PER_RUN && pump_wants_read(pump); i++) {
-		ssize_t n = splice(run->source, NULL, pump->pipe->write_fd, NULL, pump->pipe->size,
-				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-		if (n == 0) {
-			pump->state = PUMP_FINISHED;
-			pump_stop_splicing(run, PUMP_COPIES);
-			return PUMP_RAN;
-		}
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (n < 0 && errno == EINVAL) {
-			pump_stop_splicing(run, PUMP_COPIES_ONLY);
-			return PUMP_RAN; /* the loop reports the bytes again */
-		}
-		if (n < 0)
-			return PUMP_SOURCE_FAILED;
+	if (n > 0) {
 		pump->in_pipe = (uint32_t)n;
 		note_size(run, (size_t)n);
-		result = empty_pipe(run);
+		return empty_pipe(run);
 	}
-	if (result == PUMP_RAN && is_quiet(run))
+	if (n == 0) {
+		pump->state = PUMP_FINISHED;
+		pump_stop_splicing(run, PUMP_COPIES);
+	} else if (errno == EINVAL) {
+		pump_stop_splicing(run, PUMP_COPIES_ONLY); /* the loop reports the bytes again */
+	} else if (errno != EAGAIN && errno != EINTR) {
+		return PUMP_SOURCE_FAILED;
+	}
+	return PUMP_RAN;
+}
+
+enum pump_result pump_splice(const struct pump_run *run)
+{
+	enum pump_result result = empty_pipe(run);
+
+	if (result == PUMP_RAN && pump_wants_read(run->pump))
+		result = fill_pipe(run);
+	if (result == PUMP_RAN && run->pump->way == PUMP_SPLICES && is_quiet(run))
 		pump_stop_splicing(run, PUMP_COPIES);
 	return result;
 }

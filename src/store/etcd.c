@@ -25,7 +25,8 @@ uint64_t etcd_public_revision(const struct etcd_store *store, int64_t revision)
 
 static void start_survey(struct etcd_store *s)
 {
-	const char *key = s->owned.key != NULL ? s->owned.key : "/";
+	/* One that the account may read. */
+	const char *key = s->watch != NULL ? etcd_watch_key(s->watch) : "/";
 
 	if (!list_is_empty(&s->surveys))
 		return; /* one is under way */
@@ -89,11 +90,12 @@ void etcd_survey_answered(struct etcd_request *r, bool answered)
 	bool agree = true;
 	bool complete = true;
 
+	r->ended = true;
 	if (!answered)
 		r->header = (struct etcd_header){0};
 	list_for_each (node, &s->surveys) {
 		struct etcd_request *other = CONTAINER_OF(node, struct etcd_request, node);
-		if (other->call != NULL) {
+		if (!other->ended) {
 			complete = false;
 			break;
 		}

@@ -349,7 +349,8 @@ int etcd_json_make_account(struct strbuf *into, const char *user, const char *pa
 {
 	json_t *account = json_pack("{s:s, s:s}", "name", user, "password", password);
 	char *text = account != NULL ? json_dumps(account, JSON_COMPACT) : NULL;
-	int r = text != NULL ? strbuf_append(into, text, strlen(text)) : -ENOMEM;
+	/* jansson takes UTF-8 only, and tells nothing else apart. */
+	int r = text != NULL ? strbuf_append(into, text, strlen(text)) : ERR_SYNTAX;
 
 	free(text);
 	json_decref(account);

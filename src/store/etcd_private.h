@@ -70,6 +70,7 @@ struct etcd_request {
 	int64_t deadline_ms; /* clock_boot_ms() */
 	int64_t highest;     /* of the store when this call was sent */
 	unsigned retries;    /* of whatever kind, together */
+	bool ended;          /* a survey's part, kept until all have */
 	bool no_such_path;   /* somebody said so, nobody did better */
 	bool other_prefix;   /* that was tried, too */
 	struct endpoints_call *call;
@@ -100,6 +101,7 @@ void etcd_survey_answered(struct etcd_request *r, bool answered);
 void etcd_watch_note_read(struct etcd_watch *watch, int64_t revision, int64_t mod_revision);
 /* The cluster was replaced: start over. */
 void etcd_watch_restart(struct etcd_watch *watch);
+const char *etcd_watch_key(const struct etcd_watch *watch);
 int etcd_watch_start(struct store *store, const char *key, store_watch_cb *cb, void *arg,
 		     struct store_watch **ret_watch);
 void etcd_watch_stop(struct store_watch *watch);

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "etcd_private.h"
 #include "store/backoff.h"
 
-#define MAX_LINE ENDPOINTS_MAX_BODY
+#define STEADY_AFTER_MS 5000
+#define MAX_LINE        ENDPOINTS_MAX_BODY
 
 struct etcd_watch {
 	struct store_watch base;
@@ -24,6 +26,7 @@ struct etcd_watch {
 	struct etcd_request *read;   /* NULL: none under way */
 	struct http_request *stream; /* NULL: none */
 	bool created;                /* the stream's watch */
+	int64_t created_ms;          /* clock_boot_ms() */
 	int64_t next_revision;       /* to stream from; 0: read first */
 	int64_t seen;                /* mod_revision of the key as last delivered or read */
 	size_t endpoint;             /* of the stream */
@@ -50,6 +53,9 @@ static void start_again(struct etcd_watch *w, bool from_the_beginning, const cha
 {
 	log_debug("etcd: the watch starts again", log_text("reason", why),
 		  log_text("endpoint", endpoints_name(w->store->endpoints, w->endpoint)));
+	/* One that held for a while starts the back-off anew. */
+	if (w->created && clock_boot_ms() - w->created_ms >= STEADY_AFTER_MS)
+		backoff_reset(&w->backoff);
 	stop_all(w);
 	if (from_the_beginning)
 		w->next_revision = 0;
@@ -97,6 +103,7 @@ static void take_frame(struct etcd_watch *w, const struct etcd_frame *f)
 		return;
 	case ETCD_FRAME_CREATED:
 		w->created = true;
+		w->created_ms = clock_boot_ms();
 		loop_timer_stop(&w->timer);
 		/* Its revision may lag behind: a member serves watches by itself. */
 		if (etcd_check_header(w->store, &f->header, 0, name) < 0)
@@ -257,6 +264,11 @@ void etcd_watch_note_read(struct etcd_watch *watch, int64_t revision, int64_t mo
 	watch->next_revision = revision + 1;
 	watch->seen = mod_revision;
 	start_again(watch, false, "it missed a change");
+}
+
+const char *etcd_watch_key(const struct etcd_watch *watch)
+{
+	return watch->key;
 }
 
 void etcd_watch_restart(struct etcd_watch *watch)
