@@ -6,8 +6,6 @@
  * delete takes effect after the puts before it. The loop and the thread share
  * `todo`, `done` and the watches under one mutex, held for list moves only. */
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,210 +13,22 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/list.h"
-#include "base/strbuf.h"
 #include "base/thread.h"
-#include "file_io.h"
-#include "net/wakeup.h"
-#include "store_private.h"
+#include "file_private.h"
 
 #define STOP_LIMIT_MS 200
-
-enum job_kind {
-	JOB_GET,
-	JOB_PUT,
-	JOB_DELETE,
-	JOB_CHANGED, /* made by the I/O thread: a watched file has other content */
-};
-
-struct file_job {
-	struct store_request base;
-	struct list node; /* in todo, then done; in neither while it runs */
-	bool waiting;     /* in todo; protected by the mutex */
-	struct file_store *store;
-	enum job_kind kind;
-	char *key;
-	struct strbuf data; /* to write, or as read */
-	bool present;
-	uint64_t revision;
-	int error;
-	/* Loop thread: */
-	store_get_cb *get_cb; /* this or done_cb; NULL once told or cancelled */
-	store_done_cb *done_cb;
-	void *arg;
-	struct loop_timer deadline;
-};
-
-struct file_watch {
-	struct store_watch base;
-	struct file_store *store;
-	char *key;
-	store_watch_cb *cb;
-	void *arg;
-	/* I/O thread: what was last delivered */
-	struct strbuf seen;
-	bool seen_present;
-	bool seen_any;
-};
-
-struct file_store {
-	struct store base;
-	char *directory;
-	int64_t timeout_ms;
-	struct loop *loop;
-	struct wakeup finished; /* the I/O thread rings: `done` has jobs */
-	int work;               /* eventfd: `todo` has jobs, or stop */
-	int inotify;
-	int watched_parent; /* I/O thread */
-	uint64_t reads;     /* I/O thread: the revision, since files have none */
-	pthread_t thread;
-	pthread_mutex_t mutex; /* protects the following */
-	struct list todo;
-	struct list done;
-	struct file_watch *watch; /* one key is watched at most */
-	bool stopping;
-};
 
 static struct file_store *as_file_store(struct store *store)
 {
 	return CONTAINER_OF(store, struct file_store, base);
 }
 
-static void job_free(struct file_job *job)
+void file_job_free(struct file_job *job)
 {
 	strbuf_deinit(&job->data);
 	free(job->key);
 	free(job);
 }
-
-/* I/O thread */
-
-static void finish_job(struct file_store *s, struct file_job *job)
-{
-	pthread_mutex_lock(&s->mutex);
-	list_append(&s->done, &job->node);
-	pthread_mutex_unlock(&s->mutex);
-	wakeup_ring(&s->finished);
-}
-
-static void run_job(struct file_store *s, struct file_job *job)
-{
-	switch (job->kind) {
-	case JOB_GET:
-		/* Also mends the watches, should an event have been missed. */
-		file_io_arm(s->inotify, s->directory, job->key, &s->watched_parent);
-		job->revision = ++s->reads;
-		job->error = file_io_read(s->directory, job->key, &job->data, &job->present);
-		break;
-	case JOB_PUT:
-		job->error = file_io_write(s->directory, job->key, job->data.data, job->data.size);
-		break;
-	case JOB_DELETE:
-		job->error = file_io_delete(s->directory, job->key);
-		break;
-	case JOB_CHANGED:
-		CHECK(false);
-	}
-	finish_job(s, job);
-}
-
-static struct file_job *take_job(struct file_store *s, bool *ret_stopping)
-{
-	struct file_job *job = NULL;
-
-	pthread_mutex_lock(&s->mutex);
-	struct list *node = list_first(&s->todo);
-	if (node != NULL) {
-		job = CONTAINER_OF(node, struct file_job, node);
-		job->waiting = false;
-		list_remove(node);
-	}
-	*ret_stopping = s->stopping;
-	pthread_mutex_unlock(&s->mutex);
-	return job;
-}
-
-/* Reads the watched file and reports it if it differs from last time. A read
- * that fails is left to the next regular read, which reports errors. */
-static void look_at_watched_file(struct file_store *s, struct file_watch *watch)
-{
-	struct file_job *job = calloc(1, sizeof(*job));
-
-	file_io_arm(s->inotify, s->directory, watch->key, &s->watched_parent);
-	if (job == NULL)
-		return;
-	job->kind = JOB_CHANGED;
-	job->store = s;
-	job->revision = ++s->reads;
-	int r = file_io_read(s->directory, watch->key, &job->data, &job->present);
-	bool same = watch->seen_any && watch->seen_present == job->present &&
-		    watch->seen.size == job->data.size &&
-		    (job->data.size == 0 ||
-		     memcmp(watch->seen.data, job->data.data, job->data.size) == 0);
-	if (r < 0 || same) {
-		job_free(job);
-		return;
-	}
-	strbuf_clear(&watch->seen);
-	watch->seen_any = strbuf_append(&watch->seen, job->data.data ? job->data.data : "",
-					job->data.size) == 0;
-	watch->seen_present = job->present;
-	finish_job(s, job);
-}
-
-/* True if anything happened besides our own writing, which goes through files
- * of a known name. */
-static bool drain_inotify(int fd)
-{
-	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	bool something = false;
-	ssize_t size;
-
-	while ((size = read(fd, buffer, sizeof(buffer))) > 0) {
-		const struct inotify_event *e;
-		for (char *at = buffer; at < buffer + size; at += sizeof(*e) + e->len) {
-			e = (const struct inotify_event *)(void *)at;
-			if (e->len == 0 ||
-			    strncmp(e->name, FILE_IO_TEMPORARY, strlen(FILE_IO_TEMPORARY)) != 0)
-				something = true;
-		}
-	}
-	return something;
-}
-
-static struct file_watch *current_watch(struct file_store *s)
-{
-	pthread_mutex_lock(&s->mutex);
-	struct file_watch *watch = s->watch;
-	pthread_mutex_unlock(&s->mutex);
-	return watch;
-}
-
-static void *run_io(void *arg)
-{
-	struct file_store *s = arg;
-	bool stopping = false;
-	uint64_t rings;
-
-	while (!stopping) {
-		struct pollfd fds[] = {{.fd = s->work, .events = POLLIN},
-				       {.fd = s->inotify, .events = POLLIN}};
-		struct file_job *job;
-
-		if (poll(fds, 2, -1) < 0)
-			continue;
-		(void)!read(s->work, &rings, sizeof(rings));
-		bool changed = drain_inotify(s->inotify);
-		struct file_watch *watch = current_watch(s);
-		if (watch != NULL && (changed || !watch->seen_any))
-			look_at_watched_file(s, watch);
-		while ((job = take_job(s, &stopping)) != NULL)
-			run_job(s, job);
-	}
-	return NULL;
-}
-
-/* Loop thread */
 
 static void tell(struct file_job *job, int error)
 {
@@ -250,7 +60,7 @@ static void give_up(struct file_job *job)
 	job->get_cb = NULL;
 	job->done_cb = NULL;
 	if (waiting)
-		job_free(job);
+		file_job_free(job);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -270,7 +80,7 @@ static void deliver(struct file_store *s, struct file_job *job)
 		loop_timer_stop(&job->deadline);
 		tell(job, job->error);
 	}
-	job_free(job);
+	file_job_free(job);
 }
 
 static void on_finished(void *arg)
@@ -321,7 +131,7 @@ static int start_job(struct file_store *s, enum job_kind kind, const char *key, 
 	job->kind = kind;
 	job->key = strdup(key);
 	if (job->key == NULL || (size > 0 && strbuf_append(&job->data, data, size) < 0)) {
-		job_free(job);
+		file_job_free(job);
 		return -ENOMEM;
 	}
 	loop_timer_init(&job->deadline, s->loop, on_deadline, job);
@@ -440,7 +250,7 @@ static void free_jobs(struct list *jobs)
 		list_remove(node);
 		if (job->kind != JOB_CHANGED)
 			loop_timer_stop(&job->deadline);
-		job_free(job);
+		file_job_free(job);
 	}
 }
 
@@ -519,7 +329,7 @@ int file_store_open(const struct store_settings *settings, struct loop *loop, st
 	r = s->work < 0 || s->inotify < 0 ? -errno
 					  : wakeup_init(&s->finished, loop, on_finished, s);
 	if (r == 0)
-		r = thread_start(&s->thread, "store", run_io, s);
+		r = thread_start(&s->thread, "store", file_thread_run, s);
 	if (r < 0)
 		goto fail;
 	*ret_store = &s->base;
