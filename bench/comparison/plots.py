@@ -71,7 +71,8 @@ def blackout(failover):
     return bars("The leader is withdrawn, the next one named", "ms", groups)
 
 
-def write(folder, results, names):
+def write(folder, results):
+    names = results["names"]
     folder.mkdir(parents=True, exist_ok=True)
     last = list(results["loads"].items())[-1:]
     sections = [samples for _, samples in last] + [results.get("postgres") or {}]

@@ -5,6 +5,9 @@ from . import figures as f
 UNITS = {"rate": "/s", "gb_per_s": "GB/s", "cpu_us": "us CPU each", "cpu_per_gb": "s CPU/GB",
          "p50_us": "us p50", "p99_us": "us p99", "p999_us": "us p99.9", "latency_ms": "ms mean",
          "idle_bytes": "B/session", "start_bytes": "B at start", "descriptors": "descriptors"}
+# Where an interval holds the bound: noise up to this counts as "in noise", beyond
+# it nothing was shown.
+CLEAR = 0.1
 HIDDEN = {"sessions", "p999_us", "latency_ms"}
 FLOORS = ["floor-copy", "floor-splice-64k", "floor-splice-1m"]
 SPLICE_FLOOR = "floor-splice-1m"
@@ -89,21 +92,31 @@ def added_latency(samples, names):
             yield name, *added
 
 
+def verdict(low, high, wanted, cost):
+    """Of an interval and the bound that it should keep."""
+    if low >= wanted if not cost else high <= wanted:
+        return "holds"
+    if high < wanted if not cost else low > wanted:
+        return "BROKEN"
+    return "in noise" if high - low <= 2 * CLEAR else "unclear"
+
+
 def at_least(samples, cell, figure, reference, wanted):
-    """One promise: (text, holds or None if not measured)."""
+    """One promise: (verdict or None if not measured, text)."""
     r = f.ratio(samples, cell, figure, OURS, reference) if reference else None
     cost = figure in f.COSTS
-    text = (f"{cell}, {unit_of(cell, figure)}: {'<=' if cost else '>='} {wanted} x "
-            f"{reference}: {r or 'not measured'}")
     if r is None:
-        return text, None
-    return text, r.value - r.noise <= wanted if cost else r.value + r.noise >= wanted
+        return None, ""
+    text = f"{cell}, {unit_of(cell, figure)}: {'<=' if cost else '>='} {wanted} x {reference}: {r}"
+    return verdict(r.value - r.noise, r.value + r.noise, wanted, cost), text
 
 
 def at_most(samples, cell, figure, wanted):
     value = f.median(samples, cell, OURS, figure)
-    text = f"{cell}, {unit_of(cell, figure)}: <= {wanted}: {number(value)}"
-    return text, None if value is None else value <= wanted
+    if value is None:
+        return None, ""
+    return (verdict(value, value, wanted, True),
+            f"{cell}, {unit_of(cell, figure)}: <= {wanted}: {number(value)}")
 
 
 def load_promises(samples, peers):
@@ -131,21 +144,22 @@ def postgres_promises(samples):
 def floor_checks(samples):
     """A floor more than a tenth and the noise below what is known is not valid."""
     for (cell, figure), known in KNOWN_FLOORS.items():
-        for name, wanted in known.items():
+        for name, ratio in known.items():
             r = f.ratio(samples, cell, figure, name, "haproxy")
-            text = f"{name} is a floor: {cell} >= 0.9 x {wanted} x haproxy: {r or 'not measured'}"
-            yield text, None if r is None else r.value + r.noise >= 0.9 * wanted
+            if r is not None and r.value + r.noise < 0.9 * ratio:
+                yield "INVALID", f"{name}, {cell}: {r} x haproxy, known is {ratio}"
 
 
 def check_lines(checks):
-    word = {True: "holds ", False: "BROKEN", None: "-     "}
-    return [f"  {word[holds]}  {text}" for text, holds in checks if holds is not None]
+    return [f"  {word:8}  {text}" for word, text in checks if word is not None]
 
 
-def text_of(results, names, ours):
+def text_of(results):
     """The whole report."""
-    lines = [f"{results['machine']['cores']} cores, Linux {results['machine']['kernel']}, "
-             f"{results['date']}, {results['rounds']} rounds"]
+    names, ours, machine = results["names"], results["ours"], results["machine"]
+    lines = [f"{machine['cores']} cores ({machine['processor']}), Linux {machine['kernel']}, "
+             f"{machine['congestion']}, {results['date']}, {results['rounds']} rounds of "
+             f"{results['duration_ms']} ms"]
     peers = [n for n in names if n not in (*FLOORS, *ours, "direct", "pgbouncer")]
     sections = [*results["loads"].items()]
     if results.get("postgres"):

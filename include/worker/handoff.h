@@ -7,6 +7,7 @@
 #define PGSPLICE_WORKER_HANDOFF_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/cleanup.h"
 #include "net/addr.h"
@@ -24,6 +25,9 @@ struct handoff {
 
 /* Any worker. The receiver owns fd from now on; 0 or -ENOMEM. */
 MUST_CHECK int handoff_push(struct handoff *handoff, int fd, const struct addr *addr);
+
+/* Any worker: the receiver has taken what was pushed before. */
+bool handoff_is_empty(const struct handoff *handoff);
 
 /* The receiver: everything pushed so far, oldest first; the nodes are the
  * caller's to free. NULL if there is nothing. */

@@ -19,6 +19,11 @@ int handoff_push(struct handoff *handoff, int fd, const struct addr *addr)
 	return 0;
 }
 
+bool handoff_is_empty(const struct handoff *handoff)
+{
+	return atomic_load_explicit(&handoff->newest, memory_order_relaxed) == NULL;
+}
+
 struct handed *handoff_take(struct handoff *handoff)
 {
 	struct handed *node = atomic_load_explicit(&handoff->newest, memory_order_relaxed);

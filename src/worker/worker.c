@@ -71,14 +71,16 @@ static int load_of(const struct worker *w)
 }
 
 /* The worker that is to serve a new client: this one, unless it has clearly more
- * sessions than another. */
+ * sessions than another. One that has not even taken the last client it was handed
+ * gets no more: it may hang. */
 static struct worker *choose_worker(struct worker *w)
 {
 	struct worker *least = w;
 	int own = load_of(w);
 
 	for (unsigned i = 0; i < w->crew_size; i++) {
-		if (load_of(&w->crew[i]) < load_of(least))
+		if (load_of(&w->crew[i]) < load_of(least) &&
+		    handoff_is_empty(&w->crew[i].handed))
 			least = &w->crew[i];
 	}
 	int margin = own / 8 > MARGIN_LEAST ? own / 8 : MARGIN_LEAST;

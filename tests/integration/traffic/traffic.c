@@ -6,7 +6,12 @@
  * one it is. The bytes of each direction are a function of number and position.
  * Ends with one line of counts; exit status 1 if a byte or an end was wrong.
  *
- * Usage: traffic PROXY-PORT SERVER-PORT SESSIONS CONCURRENCY MAX-BYTES SEED */
+ * With SECONDS it is a soak: it starts sessions for that time, some of them with
+ * slow or pausing readers. Now and then it writes the line "cut": whoever started
+ * it then cuts all sessions and answers with a byte when clients are served
+ * again. Only sessions of that time may be cut.
+ *
+ * Usage: traffic PROXY-PORT SERVER-PORT SESSIONS CONCURRENCY MAX-BYTES SEED [SECONDS] */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -20,8 +25,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HEADER  8
-#define STALL_S 20
+#include "plan.h"
+
+#define STALL_MS       20000
+#define PAUSE_CHECK_MS 5
+/* In a soak: time between cuts at most, clients that may meet a closed door in
+ * one cut, and what a slow reader is sent at most. */
+#define CUT_AFTER_MS  4000
+#define STARTS_IN_CUT 32
+#define SLOW_BYTES    (1 << 20)
 
 enum plan_end {
 	CLIENT_ENDS_FIRST, /* and the server answers after that end only */
@@ -45,6 +57,10 @@ struct side {
 	uint64_t received;
 	struct session *session; /* of a server's side: NULL before the header */
 	uint8_t header[HEADER];
+	int slow_ms;             /* after each read it pauses, for less than this */
+	uint64_t pauses_at;      /* once so much was received it pauses for long; 0: never */
+	int64_t paused_until_ms; /* 0: it reads */
+	struct side *next_paused;
 };
 
 struct session {
@@ -54,12 +70,12 @@ struct session {
 	struct side client;
 	struct side *server; /* NULL: not seen yet */
 	bool server_done;
+	bool slow;
+	bool may_be_cut;
 };
 
 static unsigned proxy_port;
 static unsigned server_port;
-static uint64_t max_bytes;
-static uint64_t random_state;
 static struct session *sessions;
 static int epoll;
 static uint64_t wrong;
@@ -67,33 +83,20 @@ static uint64_t bytes_checked;
 static uint64_t active;
 static uint64_t server_sides;
 static uint64_t resets;
+static uint64_t cuts; /* sessions that were cut */
+static uint64_t started;
+static int soak_s;
+static bool cutting;      /* until the byte on standard input */
+static int64_t cut_at_ms; /* when to ask for the next one */
+static unsigned starts_in_cut;
+static struct side *paused;
 
-static uint64_t random_number(void)
+static int64_t now_ms(void)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
-}
+	struct timespec now;
 
-static uint64_t random_below(uint64_t limit)
-{
-	return limit == 0 ? 0 : random_number() % limit;
-}
-
-/* Small ones are as likely as large ones. */
-static uint64_t random_size(void)
-{
-	uint64_t limit = max_bytes >> random_below(16);
-
-	return random_below(limit + 1);
-}
-
-static uint8_t byte_at(const struct session *s, bool from_client, uint64_t at)
-{
-	uint64_t x = (s->number * 2 + from_client) * 0x9e3779b97f4a7c15u + at * 0xbf58476d1ce4e5b9u;
-
-	return from_client && at < HEADER ? (uint8_t)(s->number >> (8 * at)) : (uint8_t)(x >> 56);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void complain(const struct session *s, const char *what, uint64_t have, uint64_t want)
@@ -126,8 +129,8 @@ static void watch(struct side *side)
 	bool waits =
 		s != NULL && !side->is_client && s->end == CLIENT_ENDS_FIRST && !side->heard_end;
 	bool writes = s != NULL && !side->ended && !waits && !holds_back(side);
-	struct epoll_event event = {.events = (side->heard_end ? 0 : EPOLLIN) |
-					      (writes ? EPOLLOUT : 0),
+	bool reads = !side->heard_end && side->paused_until_ms == 0;
+	struct epoll_event event = {.events = (reads ? EPOLLIN : 0) | (writes ? EPOLLOUT : 0),
 				    .data.ptr = side};
 
 	epoll_ctl(epoll, EPOLL_CTL_MOD, side->fd, &event);
@@ -140,11 +143,29 @@ static void add(struct side *side)
 	epoll_ctl(epoll, EPOLL_CTL_ADD, side->fd, &event);
 }
 
+/* A side of a session that was cut: its end is a reset, never one that could be
+ * taken for complete. */
+static void check_cut_side(const struct session *s, const struct side *side, uint64_t total)
+{
+	if (side->received > total || (side->heard_end && !side->broken && side->received != total))
+		complain(s,
+			 side->is_client ? "cut, bytes at the client" : "cut, bytes at the server",
+			 side->received, total);
+}
+
 static void check_session(const struct session *s)
 {
 	if (s->end == CLIENT_RESETS || s->end == SERVER_RESETS) {
 		resets++;
 		return; /* prefixes were checked byte by byte */
+	}
+	if (s->may_be_cut && (s->server == NULL || s->client.broken || s->server->broken)) {
+		cuts++;
+		if (s->server != NULL) {
+			check_cut_side(s, &s->client, s->server->total);
+			check_cut_side(s, s->server, s->client.total);
+		}
+		return;
 	}
 	if (s->server == NULL) {
 		complain(s, "server sides", 0, 1);
@@ -163,7 +184,7 @@ static void session_may_be_over(struct session *s)
 	if (s->client.fd >= 0 || (s->server != NULL && !s->server_done))
 		return;
 	/* A client that resets early may never have had a server. */
-	if (s->server == NULL && s->end != CLIENT_RESETS)
+	if (s->server == NULL && s->end != CLIENT_RESETS && !s->may_be_cut)
 		complain(s, "server sides", 0, 1);
 	else
 		check_session(s);
@@ -173,6 +194,54 @@ static void session_may_be_over(struct session *s)
 	active--;
 }
 
+static void unpause(struct side *side)
+{
+	struct side **at = &paused;
+
+	if (side->paused_until_ms == 0)
+		return;
+	while (*at != side)
+		at = &(*at)->next_paused;
+	*at = side->next_paused;
+	side->paused_until_ms = 0;
+}
+
+static void pause_after(struct side *side)
+{
+	bool long_one = side->pauses_at > 0 && side->received >= side->pauses_at;
+	uint64_t ms = long_one ? 500 + random_below(2500) : random_below((uint64_t)side->slow_ms);
+
+	if (long_one)
+		side->pauses_at = 0;
+	if (ms == 0 || side->paused_until_ms != 0)
+		return;
+	side->paused_until_ms = now_ms() + (int64_t)ms;
+	side->next_paused = paused;
+	paused = side;
+}
+
+static void end_pauses(void)
+{
+	int64_t now = paused == NULL ? 0 : now_ms();
+
+	for (struct side *side = paused, *next; side != NULL; side = next) {
+		next = side->next_paused;
+		if (now < side->paused_until_ms)
+			continue;
+		unpause(side);
+		watch(side);
+	}
+}
+
+/* In a soak some readers are slow; others pause once, with all buffers full. */
+static void make_slow(struct side *side, bool slow)
+{
+	if (slow)
+		side->slow_ms = 20;
+	else if (soak_s > 0 && random_below(12) == 0)
+		side->pauses_at = 1 + random_size();
+}
+
 static void finish(struct side *side, bool reset)
 {
 	struct session *s = side->session;
@@ -180,6 +249,7 @@ static void finish(struct side *side, bool reset)
 
 	if (reset)
 		setsockopt(side->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+	unpause(side);
 	close(side->fd);
 	side->fd = -1;
 	if (!side->is_client)
@@ -206,8 +276,9 @@ static void take_header(struct side *side, const uint8_t *data, size_t size)
 	if (s->end == PLAN_ENDS)
 		return; /* its client has given up long ago */
 	side->session = s;
-	side->total = random_size();
+	side->total = s->slow ? random_below(SLOW_BYTES) : random_size();
 	s->server = side;
+	make_slow(side, s->slow && random_below(2) == 0);
 	if (s->end == SERVER_RESETS)
 		s->reset_after = random_below(side->total + 1);
 }
@@ -216,11 +287,12 @@ static void check_bytes(struct side *side, const uint8_t *data, size_t size)
 {
 	if (side->session == NULL)
 		take_header(side, data, size);
-	for (size_t i = 0; i < size && side->session != NULL; i++) {
-		if (data[i] != byte_at(side->session, !side->is_client, side->received + i)) {
-			complain(side->session, "first altered byte", side->received + i, 0);
-			break;
-		}
+	const struct session *s = side->session;
+	if (s != NULL) {
+		static uint8_t expected[65536];
+		plan_bytes(s->number, !side->is_client, side->received, expected, size);
+		if (memcmp(data, expected, size) != 0)
+			complain(s, "altered bytes at", side->received, 0);
 	}
 	side->received += size;
 	bytes_checked += size;
@@ -234,6 +306,7 @@ static bool receive(struct side *side)
 
 	if (n > 0) {
 		check_bytes(side, data, (size_t)n);
+		pause_after(side);
 		return true;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -255,8 +328,7 @@ static bool transmit(struct side *side)
 
 	if (size > left)
 		size = left;
-	for (uint64_t i = 0; i < size; i++)
-		data[i] = byte_at(s, side->is_client, side->sent + i);
+	plan_bytes(s->number, side->is_client, side->sent, data, size);
 	ssize_t n = size == 0 ? 0 : send(side->fd, data, size, MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN) {
 		side->broken = true;
@@ -316,7 +388,10 @@ static void start_client(uint64_t number)
 	s->number = number;
 	s->end = (enum plan_end)random_below(PLAN_ENDS);
 	s->client = (struct side){.fd = new_socket(), .is_client = true, .session = s};
-	s->client.total = HEADER + random_size();
+	s->slow = soak_s > 0 && random_below(8) == 0;
+	s->may_be_cut = cutting;
+	s->client.total = HEADER + (s->slow ? random_below(SLOW_BYTES) : random_size());
+	make_slow(&s->client, s->slow && random_below(2) == 0);
 	s->reset_after = random_below(s->client.total + 1);
 	(void)connect(s->client.fd, (struct sockaddr *)&proxy, sizeof(proxy));
 	add(&s->client);
@@ -354,45 +429,102 @@ static int listen_here(void)
 	return fd;
 }
 
-int main(int argc, char **argv)
+static void ask_for_a_cut(void)
+{
+	for (uint64_t i = 0; i < started; i++)
+		sessions[i].may_be_cut = true; /* those that are over do not mind */
+	cutting = true;
+	starts_in_cut = 0;
+	printf("cut\n");
+	fflush(stdout);
+}
+
+static void plan_next_cut(void)
+{
+	cut_at_ms = now_ms() + 500 + (int64_t)random_below(CUT_AFTER_MS);
+}
+
+static void hear_that_clients_are_served(void)
+{
+	char answer;
+
+	if (read(STDIN_FILENO, &answer, 1) != 1)
+		exit(2); /* whoever started this is gone */
+	cutting = false;
+	plan_next_cut();
+}
+
+static bool may_start(uint64_t count, uint64_t concurrency, int64_t end_ms)
+{
+	if (started == count || active >= concurrency)
+		return false;
+	if (soak_s > 0 && now_ms() >= end_ms)
+		return false;
+	return !cutting || starts_in_cut++ < STARTS_IN_CUT;
+}
+
+static void handle(void *of, uint32_t events, int listener)
+{
+	if (of == NULL)
+		accept_all(listener);
+	else if (of == &cutting)
+		hear_that_clients_are_served();
+	else
+		serve(of, events);
+}
+
+static void run(int listener, uint64_t count, uint64_t concurrency)
 {
 	struct epoll_event events[128];
+	int64_t end_ms = now_ms() + soak_s * 1000;
+	int64_t moved_ms = now_ms();
+	bool more = true;
+
+	while (more || active > 0 || server_sides > 0 || cutting) {
+		while (may_start(count, concurrency, end_ms))
+			start_client(started++);
+		more = started < count && (soak_s == 0 || now_ms() < end_ms);
+		if (soak_s > 0 && more && !cutting && now_ms() >= cut_at_ms)
+			ask_for_a_cut();
+		int n = epoll_wait(epoll, events, 128, paused || cutting ? PAUSE_CHECK_MS : 1000);
+		if (n > 0)
+			moved_ms = now_ms();
+		for (int i = 0; i < n; i++)
+			handle(events[i].data.ptr, events[i].events, listener);
+		end_pauses();
+		if (now_ms() - moved_ms > STALL_MS) {
+			fprintf(stderr, "%llu sessions hang\n", (unsigned long long)active);
+			wrong++;
+			break;
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
 	struct rlimit files;
 
-	if (argc != 7)
+	if (argc != 7 && argc != 8)
 		return 2;
 	proxy_port = (unsigned)atoi(argv[1]);
 	server_port = (unsigned)atoi(argv[2]);
 	uint64_t count = strtoull(argv[3], NULL, 10);
-	uint64_t concurrency = strtoull(argv[4], NULL, 10);
-	max_bytes = strtoull(argv[5], NULL, 10);
-	random_state = strtoull(argv[6], NULL, 10) * 2 + 1;
+	plan_seed(strtoull(argv[6], NULL, 10), strtoull(argv[5], NULL, 10));
+	soak_s = argc == 8 ? atoi(argv[7]) : 0;
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	sessions = calloc(count, sizeof(*sessions));
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	int listener = listen_here();
-	uint64_t started = 0;
-
-	while (started < count || active > 0 || server_sides > 0) {
-		while (started < count && active < concurrency)
-			start_client(started++);
-		int n = epoll_wait(epoll, events, 128, STALL_S * 1000);
-		if (n == 0) {
-			fprintf(stderr, "%llu sessions hang\n", (unsigned long long)active);
-			wrong++;
-			break;
-		}
-		for (int i = 0; i < n; i++) {
-			if (events[i].data.ptr == NULL)
-				accept_all(listener);
-			else
-				serve(events[i].data.ptr, events[i].events);
-		}
+	if (soak_s > 0) {
+		struct epoll_event event = {.events = EPOLLIN, .data.ptr = &cutting};
+		epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event);
+		plan_next_cut();
 	}
-	printf("sessions=%llu resets=%llu bytes=%llu wrong=%llu\n", (unsigned long long)started,
-	       (unsigned long long)resets, (unsigned long long)bytes_checked,
-	       (unsigned long long)wrong);
+	run(listener, count, strtoull(argv[4], NULL, 10));
+	printf("sessions=%llu resets=%llu cut=%llu bytes=%llu wrong=%llu\n",
+	       (unsigned long long)started, (unsigned long long)resets, (unsigned long long)cuts,
+	       (unsigned long long)bytes_checked, (unsigned long long)wrong);
 	return wrong > 0;
 }
