@@ -169,7 +169,7 @@ def text_of(results):
         lines += ["", f"== {title}", "", *medians_table(samples, names)]
         for name in ours:
             lines += ["", *ratios_table(samples, name)]
-        latencies = [f"  {n} +{number(p50)} +{number(p99)}"
+        latencies = [f"  {n} {number(p50)} {number(p99)}"
                      for n, p50, p99 in added_latency(samples, names)]
         if latencies:
             lines += ["", "added latency over direct, 100 B, one connection, us p50 and p99:",
