@@ -38,12 +38,12 @@ class Authority:
     def _key(path):
         _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
 
-    def issue(self, name, names=("IP:127.0.0.1", "DNS:localhost"), days=30):
+    def issue(self, name, names=("IP:127.0.0.1", "DNS:localhost"), days=30, subject="/CN="):
         """names as of subjectAltName; negative days: expired."""
         made = Certificate(self.folder, name)
         base = os.path.join(self.folder, name)
         self._key(made.key)
-        _openssl("req", "-new", "-key", made.key, "-subj", "/CN=" + name, "-out", base + ".csr")
+        _openssl("req", "-new", "-key", made.key, "-subj", subject + name, "-out", base + ".csr")
         with open(base + ".ext", "w", encoding="utf-8") as f:
             f.write(f"subjectAltName={','.join(names)}\n"
                     "extendedKeyUsage=serverAuth,clientAuth\n")
