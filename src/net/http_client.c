@@ -83,8 +83,13 @@ static void connection_free(struct connection **connection)
 	if (c == NULL)
 		return;
 	list_remove(&c->node);
-	if (c->bev != NULL)
+	if (c->bev != NULL) {
+		/* As if it had ended properly: else its session is not resumed. */
+		SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
+		if (ssl != NULL)
+			SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 		bufferevent_free(c->bev);
+	}
 	free(c);
 }
 
@@ -198,7 +203,6 @@ static void on_read(struct bufferevent *bev, void *arg)
 /* What TLS has to say of a connection that failed. */
 static void take_tls_failure(struct http_request *r, struct bufferevent *bev)
 {
-	r->tls_failure[0] = '\0';
 	if (r->client->tls == NULL)
 		return;
 	unsigned long error = bufferevent_get_openssl_error(bev);
@@ -224,6 +228,7 @@ static void take_connected(struct http_request *r, struct bufferevent *bev)
 	sock_set_keepalive(bufferevent_getfd(bev), &keepalive);
 	sock_set_nodelay(bufferevent_getfd(bev));
 	r->state = REQUEST_WAITING;
+	r->tls_failure[0] = '\0'; /* of an address before this one */
 	/* Before the handshake there is nothing that could be read. */
 	if (r->client->tls != NULL)
 		bufferevent_enable(bev, EV_READ);
@@ -321,7 +326,6 @@ static struct connection *connection_new(struct http_request *r)
 	if (c == NULL)
 		return NULL;
 	list_init(&c->node);
-	r->tls_failure[0] = '\0';
 	c->bev = r->client->tls != NULL
 			 ? new_tls_bufferevent(r)
 			 : bufferevent_socket_new(r->client->loop->base, -1, BEV_OPTIONS);
