@@ -25,8 +25,10 @@ uint64_t etcd_public_revision(const struct etcd_store *store, int64_t revision)
 
 static void start_survey(struct etcd_store *s)
 {
-	/* One that the account may read. */
-	const char *key = s->watch != NULL ? etcd_watch_key(s->watch) : "/";
+	/* One that the account may read: ours, else the watched one. */
+	const char *key = s->owned.key;
+	if (key == NULL)
+		key = s->watch != NULL ? etcd_watch_key(s->watch) : "/";
 
 	if (!list_is_empty(&s->surveys))
 		return; /* one is under way */

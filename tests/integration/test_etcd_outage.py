@@ -78,7 +78,7 @@ def assert_cut_at_the_deadline(stage, client, last_publish, frozen, interval, ti
     assert cut < frozen + timeout + SLACK, "too late"
     stage.proxy.wait_for_log("has not confirmed the leader in time")
     stage.proxy.wait_for_log("listening no more")
-    assert probe(stage.proxy.port) == "refused"
+    wait_for_probe(stage.proxy.port, "refused", 1)
 
 
 @pytest.mark.parametrize("interval, timeout", [

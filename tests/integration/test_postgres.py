@@ -169,6 +169,9 @@ def test_failover_under_pgbench(stage):
                                            "application_name = 'pgbench'") == "0", step=0.02)
         p.stdout.close()
         p.stderr.close()
+        end = pair.leader.sql("select pg_current_wal_flush_lsn()")
+        wait_until(lambda: pair.standby.sql(f"select pg_last_wal_replay_lsn() >= '{end}'") == "t",
+                   30, "the standby catches up", step=0.02)
         pair.standby.promote()
         route(stage, "new", "f")
         psql("insert into t values ('after')", stage.proxy.port)

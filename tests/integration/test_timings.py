@@ -101,8 +101,8 @@ def test_timings_that_could_not_be_published_are_not_in_force(stage):
 def test_deadline_counts_from_when_the_read_was_sent_not_answered(opened):
     """A store that answers late gives no time away: its answer is as old as the
     question. Reads are sent 1 s after the end of the check before."""
-    opened.publish("db1", check_interval="1s", proxy_timeout="2s")
-    opened.store.wait_for_info(opened.proxy.uid, lambda i: i["ProxyTimeout"] == 2 * SECOND)
+    opened.publish("db1", check_interval="1s", proxy_timeout="3s")
+    opened.store.wait_for_info(opened.proxy.uid, lambda i: i["ProxyTimeout"] == 3 * SECOND)
     client = opened.client()
     opened.store.wait_for_new_info(opened.proxy.uid)
     began = time.monotonic()
@@ -111,4 +111,4 @@ def test_deadline_counts_from_when_the_read_was_sent_not_answered(opened):
     opened.store.wait_for_new_info(opened.proxy.uid)
     with Stall(opened.proxy, "store"):  # that of 2.8 never
         assert end_of(client, 5) == "rst"
-        assert 2.9 < time.monotonic() - began < 3.4
+        assert 3.8 < time.monotonic() - began < 4.5
