@@ -10,13 +10,15 @@ from harness import Stage, end_of, wait_for_probe
 from harness.fence import DeafConnection, Streamers, check_promises
 
 
-@pytest.fixture
-def fenced(store, shim):
-    """A stage whose proxy runs with the shim; servers with small windows."""
+@pytest.fixture(params=["auto", "always"])
+def fenced(store, shim, request):
+    """A stage whose proxy runs with the shim, for each --splice that splices;
+    servers with small windows."""
     s = Stage(store, check_interval="500ms", proxy_timeout="10s")
     for uid in ("db1", "db2"):
         s.add_member(uid, rcvbuf=32768)
-    s.start_proxy("--workers=3", launcher=shim.launcher)
+    s.start_proxy("--workers=3", f"--splice={request.param}", launcher=shim.launcher)
+    s.always_splices = request.param == "always"
     yield s
     s.close()
 
@@ -66,6 +68,8 @@ def run_storm(stage, shim, rounds):
     check_promises(shim.notes(), permitted)
     sends = [n for n in shim.notes("send") if n.result > 0]
     assert len(sends) > 50 * rounds, "the clients hardly streamed"
+    if stage.always_splices:
+        assert all(n.spliced for n in sends)
 
 
 def test_no_byte_reaches_the_old_leader_after_the_acknowledgement(fenced, shim):

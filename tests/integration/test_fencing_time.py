@@ -14,12 +14,14 @@ SLACK_S = 0.3
 
 
 @pytest.fixture
-def timed(store, shim):
-    """A stage with a short deadline, whose proxy is open for db1."""
+def timed(store, shim, request):
+    """A stage with a short deadline, whose proxy is open for db1. A parameter:
+    --splice."""
     s = Stage(store, check_interval="200ms", proxy_timeout=f"{int(TIMEOUT_S * 1000)}ms")
     s.add_member("db1", rcvbuf=32768)
     s.add_member("db2")
-    s.start_proxy("--workers=2", launcher=shim.launcher)
+    s.start_proxy("--workers=2", f"--splice={getattr(request, 'param', 'auto')}",
+                  launcher=shim.launcher)
     s.publish("db1")
     s.acknowledged()
     s.open("db1")  # once more: the timings are in force after the first publish
@@ -99,12 +101,12 @@ def stall_worker(stage, shim):
     return client
 
 
-@pytest.fixture
-def single(store, shim):
+@pytest.fixture(params=["auto", "always"])
+def single(store, shim, request):
     s = Stage(store, check_interval="200ms", proxy_timeout=f"{int(TIMEOUT_S * 1000)}ms")
     s.add_member("db1", rcvbuf=32768)
     s.add_member("db2")
-    s.start_proxy("--workers=1", launcher=shim.launcher)
+    s.start_proxy("--workers=1", f"--splice={request.param}", launcher=shim.launcher)
     s.publish("db1")
     s.acknowledged()
     s.open("db1")
@@ -174,6 +176,7 @@ def wake_rounds(stage, rounds):
         stage.acknowledged()
 
 
+@pytest.mark.parametrize("timed", ["auto", "always"], indirect=True)
 def test_woken_proxy_forwards_nothing_to_the_old_leader(timed):
     wake_rounds(timed, 4)
 

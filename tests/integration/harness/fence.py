@@ -15,6 +15,9 @@ from .client import connect, echoes, wait_for_probe
 from .wait import wait_until
 
 
+_CHUNK = bytes(512 * 1024)
+
+
 def unread(sock):
     """Bytes that the kernel holds for the reader of sock."""
     count = array.array("i", [0])
@@ -60,21 +63,23 @@ class Streamers:
 class DeafConnection:
     """A session whose server has stopped reading, filled until nothing moves:
     the kernel of the proxy's host holds bytes for the server, and so does the
-    proxy."""
+    proxy. bulk: so many bytes go there and back before, enough for splicing."""
 
-    def __init__(self, stage, server):
+    def __init__(self, stage, server, bulk=0):
         wait_for_probe(stage.proxy.port, "forwards", 30)  # a moment after its generation
         text = b"deaf-" + os.urandom(8).hex().encode()
         self.client = connect(stage.proxy.port)
         assert echoes(self.client, text)
+        for _ in range(bulk // len(_CHUNK)):
+            assert echoes(self.client, _CHUNK)
         self.server = server
         self.connection = wait_until(
             lambda: next((c for c in server.connections if text in c.received), None))
-        server.call(lambda: self._set_reading(False))
+        server.call(lambda: self.set_reading(False))
         self.client.setblocking(False)
         wait_until(self._is_full, 20, "a full connection")
 
-    def _set_reading(self, reading):
+    def set_reading(self, reading):
         self.connection.reading = reading
         self.server._update(self.connection)
 
@@ -92,7 +97,7 @@ class DeafConnection:
         """To be called when the generation that cuts it is in the store."""
         held = unread(self.connection.sock)
         before = self.connection.size
-        self.server.call(lambda: self._set_reading(True))
+        self.server.call(lambda: self.set_reading(True))
         end = self.connection.wait_for_end()
         got = self.connection.size - before
         assert got == held, f"{got - held} bytes came after the acknowledgement"

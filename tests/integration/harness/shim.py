@@ -17,7 +17,7 @@ _RULE = struct.Struct("IIIIII16s")
 _NOTE = struct.Struct("QQIiqqII")
 
 # before, after: ns of CLOCK_MONOTONIC around the call itself, delays not counted.
-Note = namedtuple("Note", "before after operation fd result number port")
+Note = namedtuple("Note", "before after operation fd result number port spliced")
 
 
 def _library():
@@ -74,6 +74,6 @@ class Shim:
         with open(self._notes, "rb") as f:
             data = f.read()
         whole = len(data) - len(data) % _NOTE.size
-        notes = (Note(n[0], n[1], OPERATIONS[n[2]], *n[3:7])
+        notes = (Note(n[0], n[1], OPERATIONS[n[2]], *n[3:8])
                  for n in _NOTE.iter_unpack(data[:whole]))
         return [n for n in notes if operation in (None, n.operation)]

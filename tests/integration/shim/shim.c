@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ struct note {
 	int64_t result;
 	int64_t number; /* of the connection; of a rename: the generation */
 	uint32_t port;  /* of the server */
-	uint32_t unused;
+	uint32_t spliced;
 };
 
 #define MAX_FD 65536
@@ -133,8 +134,8 @@ static int64_t server_at(int fd)
 	return fd >= 0 && fd < MAX_FD ? servers[fd] : 0;
 }
 
-static void take_note(enum operation operation, int fd, int64_t server, int64_t number,
-		      uint64_t before_ns, int64_t result)
+static void note_call(enum operation operation, int fd, int64_t server, int64_t number,
+		      uint64_t before_ns, int64_t result, bool spliced)
 {
 	struct note note = {.before_ns = before_ns,
 			    .after_ns = now_ns(),
@@ -142,10 +143,17 @@ static void take_note(enum operation operation, int fd, int64_t server, int64_t 
 			    .fd = fd,
 			    .result = result,
 			    .number = server != 0 ? server >> 16 : number,
-			    .port = (uint32_t)(server & 0xffff)};
+			    .port = (uint32_t)(server & 0xffff),
+			    .spliced = spliced};
 
 	if (notes >= 0)
 		(void)syscall(SYS_write, notes, &note, sizeof(note));
+}
+
+static void take_note(enum operation operation, int fd, int64_t server, int64_t number,
+		      uint64_t before_ns, int64_t result)
+{
+	note_call(operation, fd, server, number, before_ns, result, false);
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -197,7 +205,7 @@ ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t size, un
 	delay(OP_SEND);
 	uint64_t before = now_ns();
 	ssize_t n = real(in, in_at, out, out_at, size, flags);
-	take_note(OP_SEND, out, server, 0, before, n);
+	note_call(OP_SEND, out, server, 0, before, n, true);
 	return n;
 }
 
