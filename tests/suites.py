@@ -30,6 +30,7 @@ FUZZ_OPTIONS = ["--buildtype=debugoptimized", "-Dfuzz=true", "-Db_lundef=false"]
 FUZZ_SECONDS = 60
 
 INTEGRATION_LIMIT_S = {False: 780, True: 3600}
+SOAK_S = {False: 30, True: 600}  # for each way to move bytes
 OTHER_LIMIT_S = {False: 300, True: 3600}
 
 total = {"passed": 0, "failed": 0, "skipped": 0}
@@ -166,26 +167,36 @@ def run_script(suite, command, limit_s, env=None):
                 print(f"  {line}")
 
 
-def run_integration(full):
+def run_pytest(suite, build_name, path, limit_s, options=(), **env):
     began = time.monotonic()
-    junit = BUILD_ROOT / "integration.xml"
+    junit = BUILD_ROOT / f"{suite}.xml"
     junit.unlink(missing_ok=True)
     command = [PYTHON, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", "--junitxml", junit,
-               ROOT / "tests" / "integration"]
-    if not full:
-        command += ["-m", "not full"]
-    status, output = run(command, INTEGRATION_LIMIT_S[full],
-                         environment(PGSPLICE_BIN=str(BUILD_ROOT / "release/src/pgsplice")))
+               ROOT / path, *options]
+    program = BUILD_ROOT / build_name / "src/pgsplice"
+    status, output = run(command, limit_s, environment(PGSPLICE_BIN=str(program), **env))
     passed = failed = skipped = 0
     if junit.exists():
-        for suite in xml.etree.ElementTree.parse(junit).getroot().iter("testsuite"):
-            bad = int(suite.get("failures")) + int(suite.get("errors"))
+        for found in xml.etree.ElementTree.parse(junit).getroot().iter("testsuite"):
+            bad = int(found.get("failures")) + int(found.get("errors"))
             failed += bad
-            skipped += int(suite.get("skipped"))
-            passed += max(0, int(suite.get("tests")) - bad - int(suite.get("skipped")))
+            skipped += int(found.get("skipped"))
+            passed += max(0, int(found.get("tests")) - bad - int(found.get("skipped")))
     if status not in (0, 5) and failed == 0:  # 5: there are no tests
         failed = 1
-    report("integration", passed, failed, skipped, began, output)
+    report(suite, passed, failed, skipped, began, output)
+
+
+def run_integration(full):
+    run_pytest("integration", "release", "tests/integration", INTEGRATION_LIMIT_S[full],
+               [] if full else ["-m", "not full"])
+
+
+def run_soak(full):
+    """Of the build with the sanitizers; integration does it for the release build."""
+    seconds = SOAK_S[full]
+    run_pytest("soak", "sanitize", "tests/integration/test_soak.py", 2 * seconds + 300,
+               PGSPLICE_SOAK_S=str(seconds), PGSPLICE_SOAK_SANITIZED="1")
 
 
 def run_fuzzers():
@@ -213,6 +224,8 @@ def run_all(full):
     for name in ("sanitize", "thread"):
         if build(name, BUILDS[name][0]):
             run_meson_suites(name, BUILDS[name][1])
+            if name == "sanitize":
+                run_soak(full)
     if not full:
         return
     mutation = ROOT / "tests/mutation"

@@ -1,31 +1,25 @@
 """No byte is lost or altered, nothing leaks, and slow clients are left alone."""
 
-import os
 import random
-import re
-import subprocess
 
 import pytest
 
-from harness import Stage, binary, connect, echoes, free_port, holds_for, receive, wait_until
+from harness import Stage, connect, echoes, free_port, holds_for, receive, wait_until
+from harness.descriptors import Descriptors
+from harness.soak import run_traffic
 
-
-def traffic_program():
-    path = os.environ.get("PGSPLICE_TRAFFIC") or os.path.join(
-        os.path.dirname(binary()), "../tests/integration/traffic/traffic")
-    if not os.path.exists(path):
-        pytest.skip("no traffic program beside PGSPLICE_BIN")
-    return path
+WORKERS = 2
 
 
 @pytest.fixture
-def forwarding(store):
+def forwarding(store, request):
     """A stage that forwards to a port on which nobody listens yet. Every session
-    is logged, so that the log has all its memory soon."""
+    is logged, so that the log has all its memory soon. A parameter: --splice."""
     s = Stage(store)
     s.server_port = free_port()
     s.add_member("db1", port=s.server_port)
-    s.start_proxy("--workers=2", "--log-level=debug", listen="0.0.0.0")
+    s.start_proxy(f"--workers={WORKERS}", "--log-level=debug",
+                  f"--splice={getattr(request, 'param', 'auto')}", listen="0.0.0.0")
     s.publish("db1")
     s.acknowledged()
     s.proxy.wait_for_log("routing to the leader")
@@ -33,25 +27,13 @@ def forwarding(store):
     s.close()
 
 
-def run_traffic(stage, sessions, concurrency, max_bytes, limit_s):
-    seed = random.randrange(1, 1 << 30)
-    done = subprocess.run([traffic_program(), str(stage.proxy.port), str(stage.server_port),
-                           str(sessions), str(concurrency), str(max_bytes), str(seed)],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=limit_s, check=False)
-    assert done.returncode == 0, f"seed {seed}: {done.stdout}{done.stderr}"
-    counts = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", done.stdout)}
-    assert counts["sessions"] == sessions and counts["wrong"] == 0
-    return counts
-
-
+@pytest.mark.parametrize("forwarding", ["auto", "always"], indirect=True)
 def test_no_byte_is_lost_or_altered_in_10000_sessions(forwarding):
-    fds = forwarding.proxy.fd_count()
+    before = Descriptors(forwarding.proxy)
     counts = run_traffic(forwarding, 10000, 200, 300000, 120)
     assert 3000 < counts["resets"] < 5000
     assert counts["bytes"] > 100e6
-    wait_until(lambda: forwarding.proxy.fd_count() == fds, 5,
-               lambda: f"{forwarding.proxy.fd_count()} descriptors, {fds} at the start")
+    before.check_same_but_pools(WORKERS)
 
 
 def check_growth(stage, sessions, limit_s):

@@ -26,57 +26,14 @@
 #include <unistd.h>
 
 #include "plan.h"
+#include "traffic.h"
 
 #define STALL_MS       20000
 #define PAUSE_CHECK_MS 5
-/* In a soak: time between cuts at most, clients that may meet a closed door in
- * one cut, and what a slow reader is sent at most. */
-#define CUT_AFTER_MS  4000
-#define STARTS_IN_CUT 32
-#define SLOW_BYTES    (1 << 20)
-
-enum plan_end {
-	CLIENT_ENDS_FIRST, /* and the server answers after that end only */
-	SERVER_ENDS_FIRST,
-	BOTH_AT_WILL,
-	CLIENT_RESETS,
-	SERVER_RESETS,
-	PLAN_ENDS,
-};
-
-struct session;
-
-struct side {
-	int fd; /* -1: not yet, or closed */
-	bool is_client;
-	bool ended;     /* our end of stream was sent */
-	bool heard_end; /* the other's was seen */
-	bool broken;    /* reset, by us or as seen */
-	uint64_t total; /* to send, the header included */
-	uint64_t sent;
-	uint64_t received;
-	struct session *session; /* of a server's side: NULL before the header */
-	uint8_t header[HEADER];
-	int slow_ms;             /* after each read it pauses, for less than this */
-	uint64_t pauses_at;      /* once so much was received it pauses for long; 0: never */
-	int64_t paused_until_ms; /* 0: it reads */
-	struct side *next_paused;
-};
-
-struct session {
-	uint64_t number;
-	enum plan_end end;
-	uint64_t reset_after; /* bytes sent by whoever resets */
-	struct side client;
-	struct side *server; /* NULL: not seen yet */
-	bool server_done;
-	bool slow;
-	bool may_be_cut;
-};
 
 static unsigned proxy_port;
 static unsigned server_port;
-static struct session *sessions;
+struct session *sessions;
 static int epoll;
 static uint64_t wrong;
 static uint64_t bytes_checked;
@@ -84,20 +41,8 @@ static uint64_t active;
 static uint64_t server_sides;
 static uint64_t resets;
 static uint64_t cuts; /* sessions that were cut */
-static uint64_t started;
-static int soak_s;
-static bool cutting;      /* until the byte on standard input */
-static int64_t cut_at_ms; /* when to ask for the next one */
-static unsigned starts_in_cut;
-static struct side *paused;
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+uint64_t started;
+int soak_s;
 
 static void complain(const struct session *s, const char *what, uint64_t have, uint64_t want)
 {
@@ -123,7 +68,7 @@ static bool holds_back(const struct side *side)
 	       side->sent == side->total;
 }
 
-static void watch(struct side *side)
+void watch(struct side *side)
 {
 	const struct session *s = side->session;
 	bool waits =
@@ -194,54 +139,6 @@ static void session_may_be_over(struct session *s)
 	active--;
 }
 
-static void unpause(struct side *side)
-{
-	struct side **at = &paused;
-
-	if (side->paused_until_ms == 0)
-		return;
-	while (*at != side)
-		at = &(*at)->next_paused;
-	*at = side->next_paused;
-	side->paused_until_ms = 0;
-}
-
-static void pause_after(struct side *side)
-{
-	bool long_one = side->pauses_at > 0 && side->received >= side->pauses_at;
-	uint64_t ms = long_one ? 500 + random_below(2500) : random_below((uint64_t)side->slow_ms);
-
-	if (long_one)
-		side->pauses_at = 0;
-	if (ms == 0 || side->paused_until_ms != 0)
-		return;
-	side->paused_until_ms = now_ms() + (int64_t)ms;
-	side->next_paused = paused;
-	paused = side;
-}
-
-static void end_pauses(void)
-{
-	int64_t now = paused == NULL ? 0 : now_ms();
-
-	for (struct side *side = paused, *next; side != NULL; side = next) {
-		next = side->next_paused;
-		if (now < side->paused_until_ms)
-			continue;
-		unpause(side);
-		watch(side);
-	}
-}
-
-/* In a soak some readers are slow; others pause once, with all buffers full. */
-static void make_slow(struct side *side, bool slow)
-{
-	if (slow)
-		side->slow_ms = 20;
-	else if (soak_s > 0 && random_below(12) == 0)
-		side->pauses_at = 1 + random_size();
-}
-
 static void finish(struct side *side, bool reset)
 {
 	struct session *s = side->session;
@@ -249,7 +146,7 @@ static void finish(struct side *side, bool reset)
 
 	if (reset)
 		setsockopt(side->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
-	unpause(side);
+	soak_unpause(side);
 	close(side->fd);
 	side->fd = -1;
 	if (!side->is_client)
@@ -278,7 +175,7 @@ static void take_header(struct side *side, const uint8_t *data, size_t size)
 	side->session = s;
 	side->total = s->slow ? random_below(SLOW_BYTES) : random_size();
 	s->server = side;
-	make_slow(side, s->slow && random_below(2) == 0);
+	soak_make_slow(side, s->slow && random_below(2) == 0);
 	if (s->end == SERVER_RESETS)
 		s->reset_after = random_below(side->total + 1);
 }
@@ -306,7 +203,7 @@ static bool receive(struct side *side)
 
 	if (n > 0) {
 		check_bytes(side, data, (size_t)n);
-		pause_after(side);
+		soak_pause(side);
 		return true;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -389,9 +286,9 @@ static void start_client(uint64_t number)
 	s->end = (enum plan_end)random_below(PLAN_ENDS);
 	s->client = (struct side){.fd = new_socket(), .is_client = true, .session = s};
 	s->slow = soak_s > 0 && random_below(8) == 0;
-	s->may_be_cut = cutting;
+	s->may_be_cut = soak_is_cutting();
 	s->client.total = HEADER + (s->slow ? random_below(SLOW_BYTES) : random_size());
-	make_slow(&s->client, s->slow && random_below(2) == 0);
+	soak_make_slow(&s->client, s->slow && random_below(2) == 0);
 	s->reset_after = random_below(s->client.total + 1);
 	(void)connect(s->client.fd, (struct sockaddr *)&proxy, sizeof(proxy));
 	add(&s->client);
@@ -429,46 +326,21 @@ static int listen_here(void)
 	return fd;
 }
 
-static void ask_for_a_cut(void)
-{
-	for (uint64_t i = 0; i < started; i++)
-		sessions[i].may_be_cut = true; /* those that are over do not mind */
-	cutting = true;
-	starts_in_cut = 0;
-	printf("cut\n");
-	fflush(stdout);
-}
-
-static void plan_next_cut(void)
-{
-	cut_at_ms = now_ms() + 500 + (int64_t)random_below(CUT_AFTER_MS);
-}
-
-static void hear_that_clients_are_served(void)
-{
-	char answer;
-
-	if (read(STDIN_FILENO, &answer, 1) != 1)
-		exit(2); /* whoever started this is gone */
-	cutting = false;
-	plan_next_cut();
-}
-
 static bool may_start(uint64_t count, uint64_t concurrency, int64_t end_ms)
 {
 	if (started == count || active >= concurrency)
 		return false;
 	if (soak_s > 0 && now_ms() >= end_ms)
 		return false;
-	return !cutting || starts_in_cut++ < STARTS_IN_CUT;
+	return soak_may_start();
 }
 
 static void handle(void *of, uint32_t events, int listener)
 {
 	if (of == NULL)
 		accept_all(listener);
-	else if (of == &cutting)
-		hear_that_clients_are_served();
+	else if (of == &soak_answer)
+		soak_hear_answer();
 	else
 		serve(of, events);
 }
@@ -480,18 +352,18 @@ static void run(int listener, uint64_t count, uint64_t concurrency)
 	int64_t moved_ms = now_ms();
 	bool more = true;
 
-	while (more || active > 0 || server_sides > 0 || cutting) {
+	while (more || active > 0 || server_sides > 0 || soak_is_cutting()) {
 		while (may_start(count, concurrency, end_ms))
 			start_client(started++);
 		more = started < count && (soak_s == 0 || now_ms() < end_ms);
-		if (soak_s > 0 && more && !cutting && now_ms() >= cut_at_ms)
-			ask_for_a_cut();
-		int n = epoll_wait(epoll, events, 128, paused || cutting ? PAUSE_CHECK_MS : 1000);
+		if (soak_s > 0 && more)
+			soak_maybe_cut();
+		int n = epoll_wait(epoll, events, 128, soak_waits() ? PAUSE_CHECK_MS : 1000);
 		if (n > 0)
 			moved_ms = now_ms();
 		for (int i = 0; i < n; i++)
 			handle(events[i].data.ptr, events[i].events, listener);
-		end_pauses();
+		soak_end_pauses();
 		if (now_ms() - moved_ms > STALL_MS) {
 			fprintf(stderr, "%llu sessions hang\n", (unsigned long long)active);
 			wrong++;
@@ -518,9 +390,9 @@ int main(int argc, char **argv)
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	int listener = listen_here();
 	if (soak_s > 0) {
-		struct epoll_event event = {.events = EPOLLIN, .data.ptr = &cutting};
+		struct epoll_event event = {.events = EPOLLIN, .data.ptr = &soak_answer};
 		epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event);
-		plan_next_cut();
+		soak_plan_next_cut();
 	}
 	run(listener, count, strtoull(argv[4], NULL, 10));
 	printf("sessions=%llu resets=%llu cut=%llu bytes=%llu wrong=%llu\n",
