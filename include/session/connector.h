@@ -24,8 +24,8 @@ MUST_CHECK int connector_start(struct loop *loop, struct target *target,
 
 /* The descriptor of the connect under way, -1 if none: closing it aborts. */
 int *connector_fd(struct connector *connector);
-/* The address being tried. */
-const struct addr *connector_addr(const struct connector *connector);
+/* The address being tried, as an index in the target's. */
+unsigned connector_address(const struct connector *connector);
 
 /* Aborts a connect under way. Accepts NULL; also allowed in the callback. */
 void connector_free(struct connector **connector);

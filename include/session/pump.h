@@ -45,10 +45,13 @@ struct pump {
 	enum pump_way way : 8;
 	/* Copying: large runs in a row; splicing: small moves in a row. */
 	uint8_t streak;
-	uint32_t in_pipe;       /* bytes */
-	struct pump_held *held; /* NULL while there are none: at most a scratch buffer's worth */
-	struct pump_pipe *pipe; /* while it splices */
-	uint64_t bytes;         /* sent so far */
+	uint32_t in_pipe; /* bytes */
+	union {
+		/* Copying: NULL while there are none, at most a scratch buffer's worth. */
+		struct pump_held *held;
+		struct pump_pipe *pipe; /* PUMP_SPLICES */
+	};
+	uint64_t bytes; /* sent so far */
 };
 
 /* What all pumps of a worker use. */
@@ -85,7 +88,7 @@ enum pump_result pump_run(struct pump *pump, int source, int sink, struct pump_t
 
 static inline bool pump_holds_bytes(const struct pump *pump)
 {
-	return pump->held != NULL || pump->in_pipe > 0;
+	return pump->way == PUMP_SPLICES ? pump->in_pipe > 0 : pump->held != NULL;
 }
 
 /* What to wait for. */

@@ -54,7 +54,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 		struct addr local = sock_local_addr(c->fd);
 		/* Connecting to a dead port of this host may, by chance, get that
 		 * very port as its own end, and TCP then talks to itself. */
-		if (c->error == 0 && addr_equal(&local, connector_addr(c)))
+		if (c->error == 0 && addr_equal(&local, &c->target->addrs[c->address]))
 			c->error = -ECONNREFUSED;
 		if (c->error == 0) {
 			sock_set_keepalive(c->fd, c->keepalive);
@@ -97,11 +97,11 @@ int *connector_fd(struct connector *connector)
 	return &connector->fd;
 }
 
-const struct addr *connector_addr(const struct connector *connector)
+unsigned connector_address(const struct connector *connector)
 {
 	size_t last = connector->target->count - 1;
 
-	return &connector->target->addrs[connector->address < last ? connector->address : last];
+	return (unsigned)(connector->address < last ? connector->address : last);
 }
 
 void connector_free(struct connector **connector)

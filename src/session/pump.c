@@ -34,9 +34,12 @@ void pump_init(struct pump *pump)
 
 void pump_deinit(struct pump *pump, struct pump_tools *tools)
 {
-	free(TAKE_PTR(pump->held));
-	pipe_pool_give_back(&tools->pipes, &pump->pipe, pump->in_pipe == 0);
+	if (pump->way == PUMP_SPLICES)
+		pipe_pool_give_back(&tools->pipes, &pump->pipe, pump->in_pipe == 0);
+	else
+		free(TAKE_PTR(pump->held));
 	pump->in_pipe = 0;
+	pump->way = PUMP_COPIES;
 }
 
 enum pump_result pump_break(const struct pump_run *run)

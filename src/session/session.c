@@ -192,7 +192,7 @@ static void on_connected(int error, int fd, const struct addr *local, void *arg)
 {
 	struct session *s = arg;
 
-	s->server_addr = *connector_addr(s->connector);
+	s->server_index = (uint8_t)connector_address(s->connector);
 	connector_free(&s->connector);
 	if (error < 0) {
 		session_uncount_server(s);
@@ -222,6 +222,7 @@ static struct session *session_new(struct session_list *list, int client_fd,
 	s->started_ms = clock_boot_ms();
 	s->until_ms = s->started_ms + list->settings->connect_timeout_ms;
 	s->term = list->snapshot->term;
+	s->target = target_ref(list->snapshot->target);
 	s->client.fd = client_fd;
 	s->client_addr = *client_addr;
 	s->server.fd = -1;
@@ -244,9 +245,8 @@ void session_start(struct session_list *list, int client_fd, const struct addr *
 		return;
 	}
 	session_count_server(s);
-	int r = connector_start(list->loop, list->snapshot->target,
-				&list->settings->server_keepalive, may_connect, on_connected, s,
-				&s->connector);
+	int r = connector_start(list->loop, s->target, &list->settings->server_keepalive,
+				may_connect, on_connected, s, &s->connector);
 	if (r < 0) {
 		session_uncount_server(s);
 		session_end(s, CLOSE_EXHAUSTED);

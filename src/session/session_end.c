@@ -40,7 +40,7 @@ static void log_end(struct session *s)
 	log_info(title, log_text("reason", close_reason_label(s->reason)),
 		 log_text("by", close_side_label(close_reason_side(s->reason))),
 		 log_text("client", addr_format(&s->client_addr, client)),
-		 log_text("server", addr_format(&s->server_addr, server)),
+		 log_text("server", addr_format(session_server_addr(s), server)),
 		 log_number("local_port", s->local_port),
 		 log_number("sent", (int64_t)s->to_server.bytes),
 		 log_number("received", (int64_t)s->to_client.bytes),
@@ -58,6 +58,7 @@ static void session_finish(struct session *s)
 	pump_deinit(&s->to_client, &s->list->tools);
 	session_stats_add(&s->list->stats.closed[s->reason], 1);
 	log_end(s);
+	target_unref(&s->target);
 	session_list_bury(s);
 	s->list->host->ended(s->list->host->arg);
 }
@@ -67,7 +68,7 @@ void session_abort_server(struct session *s)
 	int *fd = s->connector != NULL ? connector_fd(s->connector) : &s->server.fd;
 
 	if (s->connector != NULL)
-		s->server_addr = *connector_addr(s->connector);
+		s->server_index = (uint8_t)connector_address(s->connector);
 	/* The event is deleted after the close, by session_cut(): the other
 	 * sessions' server sides come first. libevent allows that as long as the
 	 * number is not used again in this loop before. */

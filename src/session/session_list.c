@@ -146,11 +146,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* Cutting */
 
-static const struct addr *server_addr_of(const struct session *s)
-{
-	return s->connector != NULL ? connector_addr(s->connector) : &s->server_addr;
-}
-
 static enum close_reason reason_of_cut(const struct session_list *list, const struct session *s,
 				       int64_t now_ms)
 {
@@ -173,8 +168,8 @@ static unsigned abort_forbidden(struct session_list *list, struct list *cut)
 	for (int state = 0; state < SESSION_CLOSED; state++) {
 		list_for_each_safe (node, &list->by_state[state]) {
 			struct session *s = CONTAINER_OF(node, struct session, node);
-			if (!s->counted ||
-			    snapshot_permits(list->snapshot, s->term, server_addr_of(s), now_ms))
+			if (!s->counted || snapshot_permits(list->snapshot, s->term,
+							    session_server_addr(s), now_ms))
 				continue;
 			session_abort_server(s);
 			s->reason = reason_of_cut(list, s, now_ms);

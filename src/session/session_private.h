@@ -24,8 +24,10 @@ struct session {
 	bool server_shut;             /* our FIN to the server was sent */
 	bool client_shut;
 	bool client_ended_first;
-	uint16_t local_port; /* of the server side, as pg_stat_activity shows it */
+	uint8_t server_index; /* of its address in target->addrs */
+	uint16_t local_port;  /* of the server side, as pg_stat_activity shows it */
 	uint64_t term;
+	struct target *target;
 	int64_t started_ms;
 	int64_t until_ms;            /* of a connect or of draining */
 	struct connector *connector; /* while CONNECTING */
@@ -34,8 +36,14 @@ struct session {
 	struct endpoint client;
 	struct endpoint server;
 	struct addr client_addr;
-	struct addr server_addr;
 };
+
+/* Where the server is, or is being looked for. */
+static inline const struct addr *session_server_addr(const struct session *s)
+{
+	return &s->target->addrs[s->connector != NULL ? connector_address(s->connector)
+						      : s->server_index];
+}
 
 /* The one way to change the state. Returns by aborting on a forbidden move. */
 void session_set_state(struct session *s, enum session_state next);
