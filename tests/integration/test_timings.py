@@ -104,7 +104,11 @@ def test_deadline_counts_from_when_the_read_was_sent_not_answered(opened):
     opened.publish("db1", check_interval="1s", proxy_timeout="3s")
     opened.store.wait_for_info(opened.proxy.uid, lambda i: i["ProxyTimeout"] == 3 * SECOND)
     client = opened.client()
-    opened.store.wait_for_new_info(opened.proxy.uid)
+    for _ in range(2):  # the new timings are announced, then in force
+        opened.store.wait_for_new_info(opened.proxy.uid)
+    # The write has been seen; that it has ended is known once its thread rests.
+    tid = next(tid for tid, name in opened.proxy.threads().items() if name == "store")
+    wait_until(lambda: opened.proxy.thread_states()[tid] == "S", 5)
     began = time.monotonic()
     with Stall(opened.proxy, "store"):  # the read of 1.0 is answered at 1.8
         wait_until(lambda: time.monotonic() >= began + 1.8, 5)
