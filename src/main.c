@@ -40,6 +40,7 @@ static struct control_settings settings_of(const struct config *config)
 		.cluster_name = config->cluster_name,
 		.store_prefix = config->store_prefix,
 		.store = config->store,
+		.dns = config->dns,
 		.listening = {.addresses = config->listen.addresses.items,
 			      .count = config->listen.addresses.count,
 			      .port = config->listen.port,

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "config/option_table.h"
+#include "net/dns.h"
 #include "net/sock.h"
 #include "store/store.h"
 
@@ -24,6 +25,10 @@ struct config {
 	const char *store_url;
 	struct config_url *store_url_parts; /* what that comes to; owned */
 	struct store_settings store;        /* backend without aliases, its endpoints set */
+
+	/* Names. */
+	struct dns_settings dns;
+	int dns_prefer; /* enum dns_prefer; also in dns */
 
 	/* Listening. */
 	struct {

@@ -12,6 +12,7 @@ struct control_settings {
 	const char *cluster_name;
 	const char *store_prefix;
 	struct store_settings store;
+	struct dns_settings dns;
 	struct listening_settings listening;
 	bool stop_listening; /* when the deadline passes */
 	struct worker_pool_settings workers;

@@ -11,13 +11,14 @@
 #include "base/err.h"
 #include "config/option_source.h"
 #include "config_private.h"
-#include "net/addr.h"
+#include "net/dns_channel.h"
 #include "session/pump.h"
 
 #define OPTION_TARGET struct config
 
 #define GROUP_STORE   "Cluster and store"
 #define GROUP_LISTEN  "Listening"
+#define GROUP_DNS     "Host names"
 #define GROUP_SESSION "Sessions"
 #define GROUP_LOG     "Logging"
 #define GROUP_PROCESS "Process"
@@ -35,6 +36,14 @@ const struct option_choice config_backends[] = {
 	{"etcd3", BACKEND_ETCDV3, true},
 	{"consul", BACKEND_CONSUL, false},
 	{"kubernetes", BACKEND_KUBERNETES, true},
+	{NULL, 0, false},
+};
+
+static const struct option_choice dns_preferences[] = {
+	{"ipv4", DNS_PREFER_IPV4, false},
+	{"ipv6", DNS_PREFER_IPV6, false},
+	{"ipv4-only", DNS_ONLY_IPV4, false},
+	{"ipv6-only", DNS_ONLY_IPV6, false},
 	{NULL, 0, false},
 };
 
@@ -61,6 +70,7 @@ static const struct option_choice log_formats[] = {
 };
 
 static bool accepts_listen_address(const char *text);
+static bool accepts_server(const char *text);
 static bool accepts_port(const char *text);
 
 static const struct option rows[] = {
@@ -125,6 +135,20 @@ static const struct option rows[] = {
 	OPT_TEXT(GROUP_LISTEN, "metrics-listen-address", metrics_listen_address, "HOST:PORT", NULL,
 		 "Where to serve /metrics; accepted, but not in this version.",
 		 .marks = OPTION_STOLON),
+
+	OPT_TEXT(GROUP_DNS, "dns-server", dns.server, "ADDRESS[:PORT]", NULL,
+		 "Name server to ask instead of those of resolv.conf. Where neither is: "
+		 "FLY_NAMESERVER.",
+		 .accepts = accepts_server,
+		 .allowed = "an IP address, or one with a port such as 127.0.0.1:53 or [::1]:53"),
+	OPT_CHOICE(GROUP_DNS, "dns-prefer", dns_prefer, "FAMILY", NULL, dns_preferences,
+		   "Which addresses of a name come first, or are looked up alone. Not given: ipv4, "
+		   "as in stolon-proxy."),
+	OPT_MSEC(GROUP_DNS, "dns-max-ttl", dns.max_ttl_ms, "30s", 1000, 3600000,
+		 "Look a name up again after this long, even if its answer holds for longer."),
+	OPT_MSEC(GROUP_DNS, "dns-stale", dns.stale_ms, "5m", 0, 86400000,
+		 "Keep the addresses of a name that no longer exists for this long; never those of "
+		 "the leader. Nothing uses it in this version."),
 
 	OPT_INT(GROUP_SESSION, "tcp-keepalive-idle", client_keepalive.idle_s, "0", 0, 32767,
 		"Seconds of silence before keepalive probes to a client; 0 means 15.",
@@ -203,6 +227,13 @@ static bool accepts_listen_address(const char *text)
 	if (text[0] == '/')
 		return strlen(text) < sizeof(((struct sockaddr_un *)0)->sun_path);
 	return text[0] == '\0' || addr_parse_ip(text, 0, &addr) == 0 || is_host_name(text);
+}
+
+static bool accepts_server(const char *text)
+{
+	struct addr addr;
+
+	return dns_parse_server(text, &addr) == 0;
 }
 
 static bool accepts_port(const char *text)

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "config/option_source.h"
 #include "config_private.h"
-#include "net/addr.h"
+#include "net/dns_channel.h"
 #include "net/tls.h"
 
 #define MOST_AUTO_WORKERS 8 /* a few saturate a network card; more is for --workers to say */
@@ -272,6 +273,17 @@ static int read_secrets(struct config *config, FILE *err)
 	return r;
 }
 
+/* Fly's resolver, where resolv.conf has none. A text that is no address is not
+ * ours to complain about. */
+static void take_name_server(struct config *config, char *const *envp)
+{
+	const char *text = option_variable(envp, "FLY_NAMESERVER");
+	struct addr addr;
+
+	if (text != NULL && dns_parse_server(text, &addr) == 0)
+		config->dns.fallback_server = text;
+}
+
 int config_check(struct config *config, char *const *envp, FILE *err)
 {
 	if (config->cluster_name == NULL) {
@@ -290,6 +302,8 @@ int config_check(struct config *config, char *const *envp, FILE *err)
 	}
 	if (config->store_prefix == NULL)
 		config->store_prefix = ""; /* given as empty: the clusters are at the root */
+	config->dns.prefer = (enum dns_prefer)config->dns_prefer;
+	take_name_server(config, envp);
 	if (config->debug)
 		config->log.level = LOG_LEVEL_DEBUG;
 	if (config->workers == 0)

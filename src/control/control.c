@@ -179,7 +179,7 @@ int control_start(const struct control_settings *settings, int done_fd,
 	explain_init(&c->explain);
 	handover_init(&c->handover, &check_ops, c, clock_boot_ms());
 	check_follow_deadline(c);
-	r = dns_open(&c->loop, &c->dns);
+	r = dns_open(&c->loop, &settings->dns, &c->dns);
 	if (r == 0)
 		r = resolve_new(c->dns, settings->store.timeout_ms, check_on_resolved, c,
 				&c->resolve);

@@ -149,8 +149,8 @@ static void try_to_open(struct listening *l)
 	l->cb(l->arg);
 }
 
-/* A name gives its first address, an IPv4 one if there is any. */
-static void on_answer(int error, const struct addr *addrs, size_t count, void *arg)
+/* A name gives its first address. */
+static void on_answer(int error, const struct dns_answer *answer, void *arg)
 {
 	struct place *p = arg;
 	struct listening *l = p->owner;
@@ -161,7 +161,7 @@ static void on_answer(int error, const struct addr *addrs, size_t count, void *a
 		l->lookup_error = error;
 		report_failure(l, p->text, error);
 	} else {
-		p->address.addr = addrs[0];
+		p->address.addr = answer->addrs[0];
 		addr_set_port(&p->address.addr, l->port);
 	}
 	if (l->pending == 0 && l->lookup_error == 0)
@@ -192,7 +192,8 @@ static int find_address(struct place *p)
 	}
 	if (addr_parse_ip(p->text, l->port, &p->address.addr) == 0)
 		return 0;
-	int r = dns_lookup(l->dns, p->text, l->dns_timeout_ms, on_answer, p, &p->lookup);
+	struct dns_request request = {.name = p->text, .timeout_ms = l->dns_timeout_ms};
+	int r = dns_lookup(l->dns, &request, on_answer, p, &p->lookup);
 	if (r == 0)
 		l->pending++;
 	return r;

@@ -361,7 +361,7 @@ static void start_connecting(struct http_request *r)
 	}
 }
 
-static void on_resolved(int error, const struct addr *addrs, size_t count, void *arg)
+static void on_resolved(int error, const struct dns_answer *answer, void *arg)
 {
 	struct http_request *r = arg;
 
@@ -370,8 +370,8 @@ static void on_resolved(int error, const struct addr *addrs, size_t count, void 
 		end_request(r, error, "cannot resolve the host");
 		return;
 	}
-	r->addr_count = count < MAX_ADDRESSES ? count : MAX_ADDRESSES;
-	memcpy(r->addrs, addrs, r->addr_count * sizeof(*addrs));
+	r->addr_count = answer->count < MAX_ADDRESSES ? answer->count : MAX_ADDRESSES;
+	memcpy(r->addrs, answer->addrs, r->addr_count * sizeof(r->addrs[0]));
 	for (size_t i = 0; i < r->addr_count; i++)
 		addr_set_port(&r->addrs[i], r->client->port);
 	start_connecting(r);
@@ -381,14 +381,14 @@ static void on_resolved(int error, const struct addr *addrs, size_t count, void 
 static void find_host(struct http_request *r)
 {
 	struct http_client *client = r->client;
+	struct dns_request host = {.name = client->host, .timeout_ms = r->timeout_ms};
 
 	r->state = REQUEST_RESOLVING;
 	r->addr_index = 0;
 	if (addr_parse_ip(client->host, client->port, &r->addrs[0]) == 0) {
 		r->addr_count = 1;
 		start_connecting(r);
-	} else if (dns_lookup(client->dns, client->host, r->timeout_ms, on_resolved, r,
-			      &r->lookup) < 0) {
+	} else if (dns_lookup(client->dns, &host, on_resolved, r, &r->lookup) < 0) {
 		fail_soon(r, -ENOMEM);
 	}
 }

@@ -1,13 +1,11 @@
-/* One name with its last good answer. A cut never waits for it: while a new
- * name is looked up, the leader has no address, so nobody is routed. */
+/* One name with its last answer. A cut never waits for it: while a new name is
+ * looked up, the leader has no address, so nobody is routed. */
 #include "routing/resolve.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/err.h"
-
-#define MAX_ADDRESSES 64
 
 struct resolve {
 	struct dns *dns;
@@ -16,11 +14,10 @@ struct resolve {
 	void *arg;
 	char *host; /* NULL: none yet */
 	uint16_t port;
-	bool is_literal;
-	struct dns_lookup *lookup; /* NULL: none under way */
+	struct dns_lookup *lookup; /* follows the host; NULL for an IP address */
 	int error;                 /* -EINPROGRESS before the first answer */
-	size_t count;              /* of the last good answer */
-	struct addr addrs[MAX_ADDRESSES];
+	size_t count;
+	struct addr addrs[DNS_MAX_ADDRESSES]; /* with the port */
 };
 
 int resolve_new(struct dns *dns, int64_t timeout_ms, resolve_cb *cb, void *arg,
@@ -55,41 +52,64 @@ static void set_ports(struct resolve *r)
 		addr_set_port(&r->addrs[i], r->port);
 }
 
-static void take_answer(struct resolve *r, int error, const struct addr *addrs, size_t count)
+/* Whether each of a is in b, whatever the ports. */
+static bool all_in(const struct addr *a, const struct addr *b, size_t count)
 {
-	bool keeps_last_answer = error == ERR_DNS && r->count > 0;
-
-	if (keeps_last_answer)
-		return;
-	r->error = error;
-	r->count = 0;
-	if (error < 0)
-		return;
-	r->count = count < MAX_ADDRESSES ? count : MAX_ADDRESSES;
-	memcpy(r->addrs, addrs, r->count * sizeof(*addrs));
-	set_ports(r);
+	for (size_t i = 0; i < count; i++) {
+		struct addr addr = a[i];
+		size_t j = 0;
+		while (j < count) {
+			addr_set_port(&addr, addr_port(&b[j]));
+			if (addr_equal(&addr, &b[j]))
+				break;
+			j++;
+		}
+		if (j == count)
+			return false;
+	}
+	return true;
 }
 
-static void on_answer(int error, const struct addr *addrs, size_t count, void *arg)
+/* Returns whether anything has changed. */
+static bool take_answer(struct resolve *r, int error, const struct dns_answer *answer)
+{
+	size_t count = error < 0 ? 0 : answer->count;
+
+	if (r->error == error && r->count == count && all_in(answer->addrs, r->addrs, count) &&
+	    all_in(r->addrs, answer->addrs, count))
+		return false;
+	r->error = error;
+	r->count = count;
+	memcpy(r->addrs, answer->addrs, count * sizeof(answer->addrs[0]));
+	set_ports(r);
+	return true;
+}
+
+static void on_answer(int error, const struct dns_answer *answer, void *arg)
 {
 	struct resolve *r = arg;
 
-	r->lookup = NULL;
-	take_answer(r, error, addrs, count);
-	r->cb(r->arg);
+	if (take_answer(r, error, answer))
+		r->cb(r->arg);
+}
+
+static void follow_name(struct resolve *r)
+{
+	struct dns_request request = {.name = r->host, .timeout_ms = r->timeout_ms};
+	struct dns_answer answer;
+	int error = dns_follow(r->dns, &request, on_answer, r, &r->lookup);
+
+	if (error == 0)
+		error = dns_peek(r->lookup, &answer);
+	take_answer(r, error == -ENOMEM ? ERR_DNS : error, &answer);
 }
 
 void resolve_refresh(struct resolve *resolve)
 {
-	if (resolve->host == NULL || resolve->is_literal || resolve->lookup != NULL)
-		return;
-	/* Only what was good is kept meanwhile. */
-	if (resolve->count == 0)
-		resolve->error = -EINPROGRESS;
-	int r = dns_lookup(resolve->dns, resolve->host, resolve->timeout_ms, on_answer, resolve,
-			   &resolve->lookup);
-	if (r < 0)
-		take_answer(resolve, ERR_DNS, NULL, 0);
+	if (resolve->lookup != NULL)
+		dns_refresh(resolve->lookup);
+	else if (resolve->error == ERR_DNS)
+		follow_name(resolve); /* there was no memory to */
 }
 
 static int follow_host(struct resolve *r, const char *host)
@@ -103,12 +123,11 @@ static int follow_host(struct resolve *r, const char *host)
 	r->host = copy;
 	r->count = 0;
 	r->error = -EINPROGRESS;
-	r->is_literal = addr_parse_ip(host, 0, &r->addrs[0]) == 0;
-	if (r->is_literal) {
+	if (addr_parse_ip(host, 0, &r->addrs[0]) == 0) {
 		r->error = 0;
 		r->count = 1;
 	} else {
-		resolve_refresh(r);
+		follow_name(r);
 	}
 	return 0;
 }

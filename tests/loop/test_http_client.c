@@ -12,6 +12,8 @@
 #include "base/strbuf.h"
 #include "net/http_client.h"
 
+static const struct dns_settings dns_settings = {.max_ttl_ms = 30000};
+
 struct stand {
 	struct rig *rig;
 	struct dns *dns;
@@ -55,7 +57,7 @@ static int setup(void **state)
 	struct stand *s = calloc(1, sizeof(*s));
 
 	assert_int_equal(rig_setup((void **)&s->rig), 0);
-	assert_int_equal(dns_open(&s->rig->loop, &s->dns), 0);
+	assert_int_equal(dns_open(&s->rig->loop, &dns_settings, &s->dns), 0);
 	assert_int_equal(http_client_new(&s->rig->loop, s->dns, "127.0.0.1",
 					 addr_port(&s->rig->server), &s->client),
 			 0);

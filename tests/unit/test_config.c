@@ -566,6 +566,59 @@ static void test_one_url_says_all_of_a_store(void **state)
 	end(&s);
 }
 
+static void test_name_server_is_an_address_with_or_without_a_port(void **state)
+{
+	static const char *const good[] = {"127.0.0.1", "127.0.0.1:5300", "fdaa::3", "[fdaa::3]",
+					   "[fdaa::3]:5300"};
+	static const char *const bad[] = {"ns.test",         "127.0.0.1:", "127.0.0.1:0",
+					  "127.0.0.1:65536", "[fdaa::3",   "[fdaa::3]5300",
+					  "fe80::1%lo",      ":53"};
+	char flag[60];
+	struct start s;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		snprintf(flag, sizeof(flag), "--dns-server=%s", good[i]);
+		start_with(&s, (const char *[]){flag, NULL}, NULL);
+		assert_runs(&s);
+		assert_string_equal(s.config.dns.server, good[i]);
+		end(&s);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(flag, sizeof(flag), "--dns-server=%s", bad[i]);
+		start_with(&s, (const char *[]){flag, NULL}, NULL);
+		assert_int_equal(s.outcome, CONFIG_REFUSED);
+		assert_non_null(strstr(s.err, "--dns-server: must be an IP address"));
+		end(&s);
+	}
+}
+
+static void test_settings_of_names_reach_their_module(void **state)
+{
+	static const char *const env[] = {"FLY_NAMESERVER=fdaa::3", NULL};
+	static const char *const odd[] = {"FLY_NAMESERVER=nowhere", NULL};
+	struct start s;
+	const struct dns_settings *dns = &s.config.dns;
+
+	start_with(&s, (const char *[]){NULL}, odd);
+	assert_runs(&s);
+	assert_null(dns->server);
+	assert_null(dns->fallback_server);
+	assert_int_equal(dns->prefer, DNS_PREFER_UNSET);
+	assert_int_equal(dns->max_ttl_ms, 30000);
+	assert_int_equal(dns->stale_ms, 300000);
+	end(&s);
+	start_with(&s,
+		   (const char *[]){"--dns-prefer=ipv6-only", "--dns-max-ttl=2s", "--dns-stale=0",
+				    NULL},
+		   env);
+	assert_runs(&s);
+	assert_string_equal(dns->fallback_server, "fdaa::3");
+	assert_int_equal(dns->prefer, DNS_ONLY_IPV6);
+	assert_int_equal(dns->max_ttl_ms, 2000);
+	assert_int_equal(dns->stale_ms, 0);
+	end(&s);
+}
+
 static void test_flys_variables_count_where_nothing_else_says_it(void **state)
 {
 	static const char *const all[] = {"FLY_CONSUL_URL=http://:t@fly/fp",
@@ -818,6 +871,8 @@ int main(void)
 		cmocka_unit_test(test_color_depends_on_the_terminal_unless_given),
 		cmocka_unit_test(test_no_password_is_repeated),
 		cmocka_unit_test(test_one_url_says_all_of_a_store),
+		cmocka_unit_test(test_name_server_is_an_address_with_or_without_a_port),
+		cmocka_unit_test(test_settings_of_names_reach_their_module),
 		cmocka_unit_test(test_flys_variables_count_where_nothing_else_says_it),
 		cmocka_unit_test(test_a_token_comes_from_the_flag_then_its_file_then_the_url),
 		cmocka_unit_test(test_a_certificate_that_cannot_be_used_is_named),
