@@ -200,7 +200,7 @@ static void on_connected(int error, int fd, const struct addr *local, void *arg)
 		return;
 	}
 	s->server.fd = fd;
-	s->local_port = addr_port(local);
+	s->server.local_port = addr_port(local);
 	session_set_state(s, SESSION_OPEN);
 	if (!may_send(s))
 		return;

@@ -41,7 +41,7 @@ static void log_end(struct session *s)
 		 log_text("by", close_side_label(close_reason_side(s->reason))),
 		 log_text("client", addr_format(&s->client_addr, client)),
 		 log_text("server", addr_format(session_server_addr(s), server)),
-		 log_number("local_port", s->local_port),
+		 log_number("local_port", s->server.local_port),
 		 log_number("sent", (int64_t)s->to_server.bytes),
 		 log_number("received", (int64_t)s->to_client.bytes),
 		 log_number("ms", clock_boot_ms() - s->started_ms));

@@ -7,25 +7,27 @@
 
 /* One end of a session: its descriptor and the event that waits on it. */
 struct endpoint {
-	int fd;         /* -1: closed */
-	short interest; /* EV_READ, EV_WRITE: what the event waits for; 0: not added */
+	int fd;              /* -1: closed */
+	short interest;      /* EV_READ, EV_WRITE: what the event waits for; 0: not added */
+	uint16_t local_port; /* ours; of the server side, as pg_stat_activity shows it */
 	struct event event;
 };
 
-/* One allocation a session, and kept small: there are thousands of idle ones. */
+/* One allocation a session, and kept small: there are thousands of idle ones. The
+ * order leaves no gaps. */
 struct session {
 	struct list node; /* in the list of its state, among those being cut, or the dead */
 	struct session_list *list;
 	uint64_t id;
 	enum session_state state : 8;
 	enum close_reason reason : 8; /* once it is known */
-	bool counted;                 /* among the list's open server sockets */
-	bool graceful;                /* the server is to see a normal end */
-	bool server_shut;             /* our FIN to the server was sent */
-	bool client_shut;
-	bool client_ended_first;
+	bool counted : 1;             /* among the list's open server sockets */
+	bool graceful : 1;            /* the server is to see a normal end */
+	bool server_shut : 1;         /* our FIN to the server was sent */
+	bool client_shut : 1;
+	bool client_ended_first : 1;
 	uint8_t server_index; /* of its address in target->addrs */
-	uint16_t local_port;  /* of the server side, as pg_stat_activity shows it */
+	struct addr client_addr;
 	uint64_t term;
 	struct target *target;
 	int64_t started_ms;
@@ -35,7 +37,6 @@ struct session {
 	struct pump to_client;
 	struct endpoint client;
 	struct endpoint server;
-	struct addr client_addr;
 };
 
 /* Where the server is, or is being looked for. */
