@@ -79,8 +79,7 @@ static struct worker *choose_worker(struct worker *w)
 	int own = load_of(w);
 
 	for (unsigned i = 0; i < w->crew_size; i++) {
-		if (load_of(&w->crew[i]) < load_of(least) &&
-		    handoff_is_empty(&w->crew[i].handed))
+		if (load_of(&w->crew[i]) < load_of(least) && handoff_is_empty(&w->crew[i].handed))
 			least = &w->crew[i];
 	}
 	int margin = own / 8 > MARGIN_LEAST ? own / 8 : MARGIN_LEAST;
