@@ -53,7 +53,14 @@ MUST_CHECK int tls_peer_connect(struct tls_peer *peer, SSL **ret_ssl,
 
 /* Why a handshake or a connection failed; error is OpenSSL's, 0 if it had none.
  * False if it was no matter of TLS. */
-bool tls_describe_failure(const struct tls_peer *peer, const SSL *ssl, unsigned long error,
+bool tls_describe_failure(struct tls_peer *peer, const SSL *ssl, unsigned long error,
 			  char text[static TLS_TEXT_SIZE]);
+
+/* The same for a connection that ended just after its handshake, with the reason
+ * lost on the way (a reset overtakes the alert): what the server is likely to
+ * want. */
+void tls_describe_early_end(const struct tls_peer *peer, char text[static TLS_TEXT_SIZE]);
+/* The server has answered a request: it takes our certificate, or needs none. */
+void tls_peer_was_accepted(struct tls_peer *peer);
 
 #endif

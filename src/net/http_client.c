@@ -183,6 +183,8 @@ static void on_read(struct bufferevent *bev, void *arg)
 	int error = 0;
 
 	r->answered = true;
+	if (r->client->peer != NULL)
+		tls_peer_was_accepted(r->client->peer);
 	while (error == 0 && r->state == REQUEST_WAITING && !http_parser_is_complete(&r->parser)) {
 		struct evbuffer_iovec piece;
 		size_t used;
@@ -210,6 +212,8 @@ static void take_tls_failure(struct http_request *r, struct bufferevent *bev)
 	char text[TLS_TEXT_SIZE];
 	if (ssl != NULL && tls_describe_failure(r->client->peer, ssl, error, text))
 		memcpy(r->tls_failure, text, sizeof(text));
+	else if (r->state == REQUEST_WAITING && !r->answered && !r->reused)
+		tls_describe_early_end(r->client->peer, r->tls_failure);
 }
 
 /* libevent takes a failed connect under TLS for an end of the stream. */

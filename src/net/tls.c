@@ -43,9 +43,10 @@ struct tls_peer {
 	struct tls *tls;
 	char *host; /* without a zone or the last dot */
 	bool is_ip;
-	SSL_SESSION *session; /* NULL: none to resume */
-	int64_t session_ms;   /* when its full handshake was */
-	unsigned generation;  /* of the files that handshake was checked by */
+	SSL_SESSION *session;        /* NULL: none to resume */
+	int64_t session_ms;          /* when its full handshake was */
+	unsigned generation;         /* of the files that handshake was checked by */
+	char refusal[TLS_TEXT_SIZE]; /* what it said of our certificate last; "" */
 };
 
 /* Contexts */
@@ -427,7 +428,7 @@ static bool describe_certificate(const struct tls_peer *p, const SSL *ssl,
 	}
 }
 
-bool tls_describe_failure(const struct tls_peer *peer, const SSL *ssl, unsigned long error,
+bool tls_describe_failure(struct tls_peer *peer, const SSL *ssl, unsigned long error,
 			  char text[static TLS_TEXT_SIZE])
 {
 	const struct tls_settings *s = &peer->tls->settings;
@@ -456,5 +457,28 @@ bool tls_describe_failure(const struct tls_peer *peer, const SSL *ssl, unsigned 
 		snprintf(text, TLS_TEXT_SIZE, "the server does not speak TLS: %s", why);
 	else
 		snprintf(text, TLS_TEXT_SIZE, "TLS: %s", why != NULL ? why : "failed");
+	if (is_about_ours)
+		memcpy(peer->refusal, text, TLS_TEXT_SIZE);
 	return true;
+}
+
+void tls_describe_early_end(const struct tls_peer *peer, char text[static TLS_TEXT_SIZE])
+{
+	const struct tls_settings *s = &peer->tls->settings;
+
+	if (*peer->refusal != '\0')
+		memcpy(text, peer->refusal, TLS_TEXT_SIZE);
+	else if (s->cert_file != NULL && s->key_file != NULL)
+		snprintf(text, TLS_TEXT_SIZE,
+			 "the server ended it, perhaps since it does not accept certificate file "
+			 "%.150s",
+			 s->cert_file);
+	else
+		snprintf(text, TLS_TEXT_SIZE,
+			 "the server ended it, perhaps since it wants a client certificate");
+}
+
+void tls_peer_was_accepted(struct tls_peer *peer)
+{
+	*peer->refusal = '\0';
 }

@@ -106,7 +106,8 @@ def complaint(port, *flags, host="127.0.0.1"):
     proxy = start(port, *flags, host=host)
     try:
         line = proxy.wait_for_log("cannot read the cluster data")
-        holds_for(lambda: len(proxy.find_log("cannot read the cluster data")) == 1, 1.0)
+        # Twice where the reason becomes known only later.
+        holds_for(lambda: len(proxy.find_log("cannot read the cluster data")) <= 2, 1.0)
         return line
     finally:
         proxy.close()
@@ -176,10 +177,11 @@ def test_skipping_the_check_is_warned_of_once_and_works(authority, listen):
 
 def test_no_certificate_where_one_is_wanted_is_said(etcd, authority, tmp_path):
     line = complaint(etcd.port, *authority.flags())
-    assert "the server wants a client certificate" in line
+    # A reset may overtake the alert: then "perhaps since it wants".
+    assert re.search("the server .*wants a client certificate", line), line
     other = Authority(tmp_path, "strangers").issue("stranger")
     line = complaint(etcd.port, *authority.flags(other))
-    assert "the server does not accept certificate file " + other.cert in line
+    assert re.search("the server .*does not accept certificate file " + re.escape(other.cert), line)
 
 
 def test_a_certificate_without_its_key_is_warned_of(etcd, authority, client_cert):
