@@ -3,7 +3,7 @@
 from .client import (connect, connect_unix, echoes, end_of, is_listening, probe, receive,
                      wait_for_probe)
 from .clusterdata import cluster_data, member
-from .nameserver import NameServer
+from .nameserver import HostFiles, NameServer, Nsd
 from .ports import free_port
 from .postgres import PostgresPair, PostgresServer, psql
 from .process import Pgsplice, binary, run_to_end
