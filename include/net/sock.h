@@ -31,6 +31,11 @@ void sock_abort_on_close(int fd);
  * 0 as well when the kernel cannot tell (a dead or a unix socket). */
 int sock_unacknowledged(int fd);
 
+/* Whether the peer has confirmed nothing for as long as keepalive would wait, though
+ * there is something to confirm: the kernel's keepalive does not look then. A peer
+ * that is there but takes no bytes is not lost. */
+bool sock_peer_is_lost(int fd);
+
 /* Best effort: a socket without an option works on. */
 void sock_set_nodelay(int fd);
 void sock_set_keepalive(int fd, const struct keepalive_settings *settings);

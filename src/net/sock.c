@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 
+#include "base/clock.h"
+
 static void set_option(int fd, int level, int option, int value)
 {
 	(void)setsockopt(fd, level, option, &value, sizeof(value));
@@ -71,6 +73,37 @@ int sock_unacknowledged(int fd)
 	if (ioctl(fd, SIOCOUTQ, &bytes) < 0 || bytes <= 0 || is_dead(fd))
 		return 0;
 	return bytes;
+}
+
+static int64_t get_option(int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, level, option, &value, &size) == 0 ? value : 0;
+}
+
+bool sock_peer_is_lost(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	int bytes = 0;
+
+	/* The cheap question first: most sockets have nothing on its way. */
+	if (ioctl(fd, SIOCOUTQ, &bytes) < 0 || bytes <= 0 ||
+	    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return false;
+	/* Sent again without an answer, or asked in vain for room: a peer that is
+	 * there answers the first probe. */
+	bool unanswered =
+		(info.tcpi_unacked > 0 && info.tcpi_retransmits > 0) || info.tcpi_probes > 1;
+	if (!unanswered || get_option(fd, SOL_SOCKET, SO_KEEPALIVE) == 0)
+		return false;
+	int64_t limit_s = get_option(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+			  get_option(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
+				  get_option(fd, IPPROTO_TCP, TCP_KEEPCNT);
+	return info.tcpi_last_ack_recv >= limit_s * MS_PER_S;
 }
 
 void sock_set_nodelay(int fd)

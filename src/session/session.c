@@ -29,6 +29,8 @@ void session_set_state(struct session *s, enum session_state next)
 		list_append(&s->list->by_state[next], &s->node);
 	if (next == SESSION_DRAINING)
 		session_list_start_timer(s->list);
+	if (next == SESSION_OPEN)
+		session_list_start_sweep(s->list);
 }
 
 /* The gate of every byte to the server and of every connect. */

@@ -8,10 +8,13 @@
 #include "session_private.h"
 
 #define TICK_MS 20
+/* How often it looks for peers that have vanished with bytes on their way. */
+#define SWEEP_MS 5000
 /* Session lines a second, at the default level; the rest is counted. */
 #define LOG_LINES_PER_SECOND 50
 
 static void on_tick(evutil_socket_t fd, short what, void *arg);
+static void on_sweep(evutil_socket_t fd, short what, void *arg);
 
 int session_list_init(struct session_list *list, struct loop *loop,
 		      const struct session_settings *settings, const struct session_host *host,
@@ -31,6 +34,7 @@ int session_list_init(struct session_list *list, struct loop *loop,
 	if (r < 0)
 		return r;
 	loop_timer_init(&list->timer, loop, on_tick, list);
+	loop_timer_init(&list->sweep, loop, on_sweep, list);
 	return 0;
 }
 
@@ -46,6 +50,7 @@ void session_list_deinit(struct session_list *list)
 		session_drain(s);
 	}
 	loop_timer_stop(&list->timer);
+	loop_timer_stop(&list->sweep);
 	snapshot_unref(&list->snapshot);
 	pump_tools_deinit(&list->tools);
 }
@@ -142,6 +147,31 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!list_is_empty(&list->by_state[SESSION_CONNECTING]) ||
 	    !list_is_empty(&list->by_state[SESSION_DRAINING]))
 		session_list_start_timer(list);
+}
+
+/* Peers that have vanished: keepalive finds them while nothing is on its way to
+ * them, but with bytes unconfirmed the kernel sends those again for a quarter of an
+ * hour. Its TCP_USER_TIMEOUT would end slow readers, too. */
+
+void session_list_start_sweep(struct session_list *list)
+{
+	if (!loop_timer_is_running(&list->sweep))
+		loop_timer_start(&list->sweep, SWEEP_MS);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct session_list *list = arg;
+
+	list_for_each_safe (node, &list->by_state[SESSION_OPEN]) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		if (sock_peer_is_lost(s->server.fd))
+			session_end(s, CLOSE_SERVER_RESET);
+		else if (sock_peer_is_lost(s->client.fd))
+			session_end(s, CLOSE_CLIENT_RESET);
+	}
+	if (!list_is_empty(&list->by_state[SESSION_OPEN]))
+		session_list_start_sweep(list);
 }
 
 /* Cutting */

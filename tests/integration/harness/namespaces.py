@@ -1,6 +1,8 @@
 """Network namespaces for the members of a cluster, each with two links: one to its
 peers, over a bridge, and one to us. Either may be cut. Needs root."""
 
+import contextlib
+import ctypes
 import os
 import subprocess
 
@@ -9,6 +11,12 @@ import pytest
 
 def _ip(*args):
     subprocess.run(["ip", *args], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+def _setns(fd):
+    if ctypes.CDLL(None, use_errno=True).setns(fd, 0) < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
 
 
 class Namespaces:
@@ -54,6 +62,21 @@ class Namespaces:
     def place(self, index):
         return (f"10.252.{self._net}.{4 * index + 2}", f"10.251.{self._net}.{index + 10}",
                 ("ip", "netns", "exec", self.names[index]))
+
+    def our_address(self, index):
+        """Where those inside reach us."""
+        return f"10.252.{self._net}.{4 * index + 1}"
+
+    @contextlib.contextmanager
+    def inside(self, index):
+        """Sockets that this thread makes meanwhile are of that namespace."""
+        with open("/proc/thread-self/ns/net", "rb") as ours, \
+                open(f"/run/netns/{self.names[index]}", "rb") as theirs:
+            _setns(theirs.fileno())
+            try:
+                yield
+            finally:
+                _setns(ours.fileno())
 
     def cut_from_peers(self, index):
         _ip("-n", self._hub, "link", "set", f"b{index}", "down")

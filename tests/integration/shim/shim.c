@@ -2,11 +2,13 @@
  * notes when it connected, sent, closed, and published its ProxyInfo.
  *
  * SHIM_RULES is a file that the test maps: one struct rule an operation, read
- * at every call. SHIM_NOTES is a file to which notes are appended. A server
- * socket is one that this process has connected. Times are CLOCK_MONOTONIC. */
+ * at every call. SHIM_NOTES is a file to which notes are appended. SHIM_KEEPALIVE
+ * makes TCP keepalive shorter: so many seconds, and as many between two probes. A
+ * server socket is one that this process has connected. Times are CLOCK_MONOTONIC. */
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -224,6 +226,22 @@ int close(int fd)
 	int r = real(fd);
 	take_note(OP_CLOSE, fd, server, 0, before, r);
 	return r;
+}
+
+int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
+{
+	static __typeof__(&setsockopt) real;
+	const char *text = getenv("SHIM_KEEPALIVE");
+	int seconds = text != NULL ? atoi(text) : 0;
+	int probes = 2;
+
+	if (real == NULL)
+		real = REAL(setsockopt);
+	if (seconds == 0 || level != IPPROTO_TCP ||
+	    (option != TCP_KEEPIDLE && option != TCP_KEEPINTVL))
+		return real(fd, level, option, value, size);
+	real(fd, level, TCP_KEEPCNT, &probes, sizeof(probes));
+	return real(fd, level, option, &seconds, sizeof(seconds));
 }
 
 int shutdown(int fd, int how)
