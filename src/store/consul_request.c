@@ -9,7 +9,8 @@
  * is late changes nothing: after a newer one the index is another, after the
  * delete the session is gone. (acquire and cas exclude each other outside of a
  * transaction, and acquire alone lets an older value of the same session pass.)
- * One that was carried out twice is recognized by its value. */
+ * One that failed on the index may be the second copy of itself: it is put again
+ * with the index that the key has. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -231,16 +232,11 @@ static void take_look(struct consul_request *r, const struct endpoints_reply *re
 		return;
 	}
 	bool is_held_by_us = strcmp(kv.session, owned->session) == 0;
-	bool is_written = is_held_by_us && kv.value.size == r->data.size &&
-			  memcmp(kv.value.data, r->data.data, r->data.size) == 0;
 	owned->index = kv.index;
 	/* Nobody else puts this key: whoever holds it was a session of ours. */
 	snprintf(owned->holder, sizeof(owned->holder), "%s", is_held_by_us ? "" : kv.session);
 	consul_kv_deinit(&kv);
-	if (is_written)
-		finish_put(r, owned->index);
-	else
-		run_step(r, CONSUL_STEP_PUT);
+	run_step(r, CONSUL_STEP_PUT);
 }
 
 static void take_renewed(struct consul_request *r, const struct endpoints_reply *reply)

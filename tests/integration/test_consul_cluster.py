@@ -31,6 +31,7 @@ def test_a_leader_of_three_that_is_killed_costs_no_session(consul_members, make_
     assert end_of(client) == "rst"
 
 
+@pytest.mark.full
 def test_its_own_server_killed_is_a_store_out_of_reach(consul_members, make_consul_stage):
     own = consul_members.members[0]
     stage = make_consul_stage(own)
@@ -43,7 +44,8 @@ def test_its_own_server_killed_is_a_store_out_of_reach(consul_members, make_cons
     wait_for_probe(stage.proxy.port, "forwards", 20)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [
+    pytest.param(signal.SIGTERM, marks=pytest.mark.full), signal.SIGKILL])
 def test_a_restart_cuts_no_session(own_consul, make_consul_stage, number):
     """It keeps sessions and keys in its data."""
     stage = make_consul_stage(own_consul)
@@ -59,6 +61,7 @@ def test_a_restart_cuts_no_session(own_consul, make_consul_stage, number):
     assert end_of(client) == "rst"
 
 
+@pytest.mark.full
 def test_a_wiped_consul_is_another_state_and_serves_nobody_until_it_has_data(
         own_consul, make_consul_stage):
     stage = make_consul_stage(own_consul)
@@ -123,6 +126,7 @@ def test_rights_that_are_lacking_are_told(guarded_consul, make_consul_stage):
     holds_for(lambda: probe(stage.proxy.port) != "forwards", 1.0)
 
 
+@pytest.mark.full
 def test_no_token_where_one_is_needed_names_the_option(guarded_consul, make_consul_stage):
     stage = make_consul_stage(guarded_consul)
     proxy = stage.start_proxy()

@@ -64,7 +64,7 @@ FAULTS = {
     "endless headers": (lies.endless_headers, "too large"),
     "trickle": (lies.trickle, "no answer in time"),
 }
-QUICK = {"silent", "no leader", "404 of something in between", "garbage", "100 MB"}
+QUICK = {"no leader", "404 of something in between", "100 MB"}
 
 
 @pytest.mark.parametrize("fault", [
@@ -185,7 +185,7 @@ def test_a_put_that_is_late_does_not_come_back_after_the_delete(fake, stage, fir
     assert stage.store.proxies() == [] and fake.live == {}
 
 
-def test_a_put_whose_answer_was_lost_is_known_by_its_value(fake, stage):
+def test_a_put_whose_answer_was_lost_is_put_again(fake, stage):
     stage.ready(check_interval="1s", proxy_timeout="5s")
     lost = []
 
@@ -212,9 +212,12 @@ def test_a_watch_that_hangs_is_found_by_the_reads_and_started_again(fake, stage)
     stage.ready(check_interval="500ms", proxy_timeout="5s")
     fake.lie(lies.silent, is_poll)
     polls = len(fake.seen("index="))
+    stage.publish("db1")  # by the query that was held before; those from now on hang
+    wait_until(lambda: len(fake.seen("index=")) > polls, 5, "a query that hangs")
+    polls = len(fake.seen("index="))
     stage.publish("")
     stage.acknowledged(2)
-    wait_until(lambda: len(fake.seen("index=")) > polls, 5, "another blocking query")
+    wait_until(lambda: len(fake.seen("index=")) > polls, 3, "another blocking query")
     fake.set_rules()
     stage.open("db2")
 
@@ -250,9 +253,10 @@ def test_indexes_that_only_pretend_news_are_asked_for_at_a_bounded_rate(fake, st
 
     fake.set_rules(rule)
     stage.publish("db1")
-    before = len(fake.seen("index="))
-    began = time.monotonic()
-    holds_for(lambda: len(fake.seen("index=")) - before < 120 * (time.monotonic() - began) + 20, 2)
+    wait_until(lambda: high[0] > 1150, 20, "150 queries")
+    times = [r[0] for r in fake.seen("index=")][-100:]
+    gaps = sorted(b - a for a, b in zip(times, times[1:]))
+    assert gaps[len(gaps) // 2] > 0.009, gaps[:20]
 
 
 def test_an_index_that_goes_back_is_told_and_taken_when_it_stays(fake, stage):

@@ -17,7 +17,12 @@ pytest_plugins = ["harness.consul_stage"]
 MOST_KB = 5 * 1024
 
 
-@pytest.fixture(scope="module", params=KINDS)
+# Without TLS etcd and Consul have tests of their own.
+FULL_ONLY = {"etcdv3", "consul"}
+
+
+@pytest.fixture(scope="module", params=[
+    pytest.param(k, marks=[pytest.mark.full] if k in FULL_ONLY else []) for k in KINDS])
 def kind(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     if request.param.startswith("consul"):

@@ -135,6 +135,7 @@ def test_an_expired_certificate_is_refused(authority, listen):
     (["DNS:127.0.0.1"], "127.0.0.1"),  # a name is no address
     (["DNS:other.example", "IP:127.0.0.1"], "localhost"),
     (["DNS:local*"], "localhost"),
+    (["email:a@b.example"], "localhost"),
 ])
 def test_a_certificate_for_another_name_is_refused(authority, listen, names, host):
     listener = listen(authority.issue("localhost", names))  # the CN does not count

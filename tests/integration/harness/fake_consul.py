@@ -208,6 +208,7 @@ class Lied:
 
 class Request(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     owner = None
 
     def log_message(self, *_):
@@ -289,6 +290,8 @@ class Request(http.server.BaseHTTPRequestHandler):
                 if made.get("Node") not in (None, *fake.nodes):
                     self.answer(500, "Missing node registration")
                     return
+                # Without a list of checks the agent's health is one.
+                made.setdefault("NodeChecks", made.get("Checks", ["serfHealth"]))
                 session = str(uuid.uuid4())
                 fake.live[session] = made
                 self.answer(200, {"ID": session})
