@@ -1,6 +1,6 @@
 /* What a session is to carry: a pure function of its number and of the seed. */
-#ifndef PGSPLICE_TRAFFIC_PLAN_H
-#define PGSPLICE_TRAFFIC_PLAN_H
+#ifndef PGSPLICE_INTEGRATION_TRAFFIC_PLAN_H
+#define PGSPLICE_INTEGRATION_TRAFFIC_PLAN_H
 
 #include <stdbool.h>
 #include <stddef.h>

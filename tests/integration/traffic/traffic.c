@@ -170,6 +170,11 @@ static void take_header(struct side *side, const uint8_t *data, size_t size)
 	for (int i = 0; i < HEADER; i++)
 		number |= (uint64_t)side->header[i] << (8 * i);
 	struct session *s = &sessions[number];
+	if (number >= started) {
+		fprintf(stderr, "a server got the bytes of no session\n");
+		wrong++;
+		return;
+	}
 	if (s->end == PLAN_ENDS)
 		return; /* its client has given up long ago */
 	side->session = s;

@@ -1,6 +1,6 @@
 /* What traffic.c and soak.c share: sessions, their two sides, the pauses of a soak. */
-#ifndef PGSPLICE_TRAFFIC_H
-#define PGSPLICE_TRAFFIC_H
+#ifndef PGSPLICE_INTEGRATION_TRAFFIC_TRAFFIC_H
+#define PGSPLICE_INTEGRATION_TRAFFIC_TRAFFIC_H
 
 #include <time.h>
 
