@@ -44,6 +44,7 @@ struct session_list {
 	struct loop_garbage garbage; /* for them all */
 	struct loop_timer timer;     /* connect time-outs and draining; runs while needed */
 	struct loop_timer sweep;     /* for lost peers; runs while sessions are open */
+	int swept;                   /* sessions looked at in this sweep */
 	uint64_t next_id;            /* of a session: next_id, then id_step more each */
 	uint64_t id_step;
 	bool shutting_down; /* cuts are for CLOSE_SHUTDOWN */

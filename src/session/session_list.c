@@ -10,6 +10,9 @@
 #define TICK_MS 20
 /* How often it looks for peers that have vanished with bytes on their way. */
 #define SWEEP_MS 5000
+/* It takes a microsecond a socket, so it lets others run after so many sessions. */
+#define SWEEP_AT_ONCE 256
+#define SWEEP_STEP_MS 5
 /* Session lines a second, at the default level; the rest is counted. */
 #define LOG_LINES_PER_SECOND 50
 
@@ -163,15 +166,25 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct session_list *list = arg;
 
-	list_for_each_safe (node, &list->by_state[SESSION_OPEN]) {
+	int all = atomic_load_explicit(&list->servers, memory_order_relaxed);
+
+	for (int i = 0; i < SWEEP_AT_ONCE && list->swept < all; i++, list->swept++) {
+		struct list *node = list_first(&list->by_state[SESSION_OPEN]);
+		if (node == NULL)
+			break;
 		struct session *s = CONTAINER_OF(node, struct session, node);
+		list_remove(node); /* the next one is first then */
+		list_append(&list->by_state[SESSION_OPEN], node);
 		if (sock_peer_is_lost(s->server.fd))
 			session_end(s, CLOSE_SERVER_RESET);
 		else if (sock_peer_is_lost(s->client.fd))
 			session_end(s, CLOSE_CLIENT_RESET);
 	}
+	bool is_done = list->swept >= all;
+	if (is_done)
+		list->swept = 0;
 	if (!list_is_empty(&list->by_state[SESSION_OPEN]))
-		session_list_start_sweep(list);
+		loop_timer_start(&list->sweep, is_done ? SWEEP_MS : SWEEP_STEP_MS);
 }
 
 /* Cutting */
