@@ -186,10 +186,12 @@ static int open_ares(struct dns_channel *c, ares_channel *ret)
 
 	if (copy == NULL)
 		return -ENOMEM;
-	int r = ares_init_options(ret, &options,
-				  ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS |
-					  ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
-					  ARES_OPT_RESOLVCONF);
+	int set = ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+		  ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
+#ifdef ARES_OPT_QUERY_CACHE
+	set |= ARES_OPT_QUERY_CACHE; /* 0 s: a second cache would make ours late */
+#endif
+	int r = ares_init_options(ret, &options, set);
 	if (r != ARES_SUCCESS)
 		return r == ARES_ENOMEM ? -ENOMEM : ERR_DNS;
 	if (server == NULL && !names_servers(copy))
