@@ -117,10 +117,12 @@ def test_leader_that_comes_back_is_routed_without_a_question(named, names):
     wait_for_probe(named.proxy.port, "forwards")
     names.fault = "silent"
     before = len(named.servers["db1"].connections)
+    start = named.proxy.mark()
     named.publish("db1")
     named.acknowledged(1)
     wait_for_probe(named.proxy.port, "forwards", 1)
     assert len(named.servers["db1"].connections) > before
+    assert not named.proxy.find_log("being resolved", start)
 
 
 def test_listens_on_a_name_once_it_resolves(stage, names):

@@ -9,6 +9,8 @@ import pytest
 from harness import NameServer, RecordingServer, connect, echoes, end_of, probe, wait_for_probe
 from harness.nameserver import A, AAAA
 
+pytest_plugins = ["harness.etcd_stage"]
+
 NAME = "leader.test"
 
 
@@ -158,3 +160,19 @@ def test_lookup_adds_nothing_to_a_connect(named, names):
     assert len(during) > 20 and len(between) > 20
     assert statistics.median(during) - statistics.median(between) < 0.001
     assert max(during) < names.delay / 2
+
+
+def test_store_that_is_known_by_name_is_found_while_servers_fail(names, shared_etcd, make_stage):
+    """A name that was found once: new connections to the store go on, and none waits
+    for the time-out of a request."""
+    names.answers["etcd.test"] = ["127.0.0.1"]
+    by_name = shared_etcd.url.replace("127.0.0.1", "etcd.test")
+    stage = make_stage([shared_etcd.url], proxy_urls=[by_name], check_interval="1s",
+                       proxy_timeout="4s").ready(names.option, "--store-timeout=2s")
+    names.fault = "silent"
+    client = stage.client()
+    for uid in ("db2", "db1"):
+        stage.change_leader(uid, 3)
+    assert end_of(client) == "rst"
+    assert echoes(stage.new_client())
+    assert not stage.proxy.find_log("store: .*resol")
