@@ -18,7 +18,7 @@ SANITIZED = os.environ.get("PGSPLICE_SOAK_SANITIZED") == "1"
 CONCURRENCY = 64
 MOST_BYTES = 64 << 20
 WORKERS = 2
-GROWN_MOST_KB = 1024  # what malloc keeps of 128 buffers of 64 KiB that came and went
+GROWN_MOST_KB = 2048  # what malloc keeps of 128 buffers of 64 KiB that came and went
 
 FINDINGS = re.compile(r"Sanitizer|runtime error:|leaked in|SUMMARY")
 
