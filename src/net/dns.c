@@ -1,8 +1,9 @@
 /* Names, who waits for them, and when they are asked for.
  *
- * A name is asked for in rounds, one at a time: a question for each part (A and
- * AAAA apart, so that a server which ignores one does not cost the other), the
- * answers go into the cache, whoever waits is told from a timer. A name in use
+ * A name is asked for in rounds: a question for each part (A and AAAA apart, so
+ * that a server which ignores one does not cost the other, nor make its next round
+ * late) unless one is under way. The answers go into the cache, whoever waits is
+ * told from a timer. A name in use
  * has its next round before the answer expires; one out of use is forgotten. */
 #include "net/dns.h"
 
@@ -20,6 +21,8 @@
 #define MAX_NAMES 256
 /* How long the answer of one family waits for that of the other. */
 #define GRACE_MS 200
+/* Between two rounds of one, while the other is silent. */
+#define ROUND_LEAST_MS 800
 /* And a lookup with an expired answer for a new one. */
 #define EXPIRED_WAIT_MS 1000
 
@@ -46,6 +49,8 @@ struct dns_name;
 struct question {
 	struct dns_name *name;
 	struct dns_part *part;
+	bool asked;    /* under way */
+	bool outdated; /* the hosts file has the name meanwhile */
 };
 
 struct dns_name {
@@ -54,8 +59,8 @@ struct dns_name {
 	enum kind kind;
 	struct dns_cached cached;
 	struct question questions[DNS_MAX_PARTS];
-	size_t asking;    /* questions of the round under way; 0: none */
-	bool again;       /* as soon as that has ended */
+	size_t asking;    /* questions under way */
+	bool again;       /* as soon as they have ended */
 	bool outdated;    /* resolv.conf or hosts have changed */
 	bool used;        /* a lookup was answered from the cache */
 	int64_t asked_ms; /* begin of the last round */
@@ -109,14 +114,26 @@ static void name_free(struct dns_name *n)
 
 /* Rounds */
 
+/* When the next one may begin: at once, or while a part is still asked for, some
+ * time after the last one; INT64_MAX while all are. */
+static int64_t next_round_ms(const struct dns_name *n)
+{
+	if (n->asking == 0)
+		return 0;
+	return n->asking < n->cached.count ? n->asked_ms + ROUND_LEAST_MS : INT64_MAX;
+}
+
 static void schedule(struct dns_name *n)
 {
 	bool in_use = n->used || is_followed(n);
 	int64_t at_ms =
 		in_use ? dns_cached_refresh_ms(&n->cached, n->asked_ms) : n->used_ms + KEEP_MS;
 
-	if (n->asking == 0)
-		loop_timer_start(&n->timer, at_ms - clock_boot_ms());
+	int64_t next_ms = next_round_ms(n);
+
+	if (next_ms == INT64_MAX)
+		return;
+	loop_timer_start(&n->timer, (at_ms > next_ms ? at_ms : next_ms) - clock_boot_ms());
 }
 
 static void start_round(struct dns_name *n);
@@ -145,12 +162,17 @@ static void on_part(int error, struct dns_records *records, void *arg)
 	struct question *q = arg;
 	struct dns_name *n = q->name;
 
-	dns_part_take(q->part, error, records, clock_boot_ms(), n->dns->settings.max_ttl_ms);
+	if (!q->outdated)
+		dns_part_take(q->part, error, records, clock_boot_ms(),
+			      n->dns->settings.max_ttl_ms);
+	q->asked = false;
 	n->asking--;
-	if (n->asking == 0)
+	if (n->asking == 0) {
 		finish_round(n);
-	else if (error == 0)
+	} else if (error == 0) {
 		tell_within(n, GRACE_MS);
+		schedule(n);
+	}
 }
 
 /* A name that is in the hosts file is not asked for, in no family. */
@@ -173,6 +195,7 @@ static bool find_in_hosts(struct dns_name *n)
 		found[i].ttl_s = INT32_MAX;
 		dns_part_take(&n->cached.parts[i], found[i].count > 0 ? 0 : ERR_NO_NAME, &found[i],
 			      clock_boot_ms(), n->dns->settings.max_ttl_ms);
+		n->questions[i].outdated = true;
 	}
 	return count > 0;
 }
@@ -186,12 +209,18 @@ static void start_round(struct dns_name *n)
 		finish_round(n);
 		return;
 	}
-	/* All at once: an answer may come inside the call that asks. */
+	/* First all are counted: an answer may come inside the call that asks. */
+	bool was_asked[DNS_MAX_PARTS];
+	for (size_t i = 0; i < n->cached.count; i++) {
+		was_asked[i] = n->questions[i].asked;
+		if (!was_asked[i])
+			n->questions[i] = (struct question){n, &n->cached.parts[i], true, false};
+	}
 	n->asking = n->cached.count;
 	for (size_t i = 0; i < n->cached.count; i++) {
-		n->questions[i] = (struct question){n, &n->cached.parts[i]};
-		dns_channel_ask(n->dns->channel, n->text, n->cached.parts[i].type, on_part,
-				&n->questions[i]);
+		if (!was_asked[i])
+			dns_channel_ask(n->dns->channel, n->text, n->cached.parts[i].type, on_part,
+					&n->questions[i]);
 	}
 }
 
@@ -201,7 +230,7 @@ static void on_name_timer(evutil_socket_t fd, short what, void *arg)
 
 	if (n->used || is_followed(n))
 		start_round(n);
-	else if (clock_boot_ms() >= n->used_ms + KEEP_MS)
+	else if (n->asking == 0 && clock_boot_ms() >= n->used_ms + KEEP_MS)
 		name_free(n);
 	else
 		schedule(n);
@@ -333,7 +362,7 @@ static int start_lookup(struct dns *dns, const struct dns_request *request, bool
 	n->used = true;
 	l->ready = is_fresh(n);
 	loop_timer_start(&l->timer, l->ready ? 0 : wait_limit_ms(l, request->timeout_ms));
-	if (n->asking == 0 && !l->ready)
+	if (!l->ready && clock_boot_ms() >= next_round_ms(n))
 		start_round(n);
 	else
 		schedule(n);
@@ -370,7 +399,9 @@ void dns_refresh(struct dns_lookup *lookup)
 {
 	struct dns_name *n = lookup->name;
 
-	if (n->asking == 0 && clock_boot_ms() >= dns_cached_refresh_ms(&n->cached, n->asked_ms))
+	int64_t now_ms = clock_boot_ms();
+
+	if (now_ms >= next_round_ms(n) && now_ms >= dns_cached_refresh_ms(&n->cached, n->asked_ms))
 		start_round(n);
 }
 
@@ -385,7 +416,7 @@ static void on_files_changed(void *arg)
 		struct dns_name *n = CONTAINER_OF(node, struct dns_name, node);
 		n->outdated = true;
 		n->again = n->asking > 0;
-		if (n->asking == 0 && is_followed(n))
+		if (n->asking < n->cached.count && is_followed(n))
 			start_round(n);
 	}
 }
