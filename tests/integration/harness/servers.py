@@ -159,7 +159,10 @@ class RecordingServer:
         if self._stopping:
             return
         self._stopping = True
-        self._wake_in.send(b"x")
+        try:
+            self._wake_in.send(b"x")
+        except BrokenPipeError:
+            pass  # it has just looked, and ended
         self._thread.join(10)
         self._wake_in.close()
 
