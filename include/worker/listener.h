@@ -9,7 +9,7 @@ struct listener_ops {
 	/* Whether one more may be accepted; each true is followed by accepted()
 	 * or unused(). */
 	bool (*may_accept)(void *arg);
-	void (*unused)(void *arg);
+	void (*unused)(int error, void *arg); /* -EAGAIN: nobody is waiting */
 	void (*accepted)(int fd, const struct addr *addr, void *arg);
 	/* Out of descriptors or memory, or may_accept() said no: the listener
 	 * has paused until listener_resume(). error is 0 for the latter. */
@@ -28,5 +28,7 @@ MUST_CHECK int listener_start(struct listener *listener, struct loop *loop, int 
 void listener_stop(struct listener *listener);
 void listener_pause(struct listener *listener);
 MUST_CHECK int listener_resume(struct listener *listener);
+/* Whether a client waits in the kernel's queue. */
+bool listener_has_client(const struct listener *listener);
 
 #endif

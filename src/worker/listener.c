@@ -3,6 +3,7 @@
 #include "worker/listener.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "base/err.h"
 
@@ -25,7 +26,7 @@ static bool accept_one(struct listener *l)
 		return true;
 	}
 	int error = -errno;
-	l->ops->unused(l->arg);
+	l->ops->unused(error, l->arg);
 	if (err_is_exhaustion(error)) {
 		listener_pause(l);
 		l->ops->paused(error, l->arg);
@@ -66,4 +67,11 @@ void listener_pause(struct listener *listener)
 int listener_resume(struct listener *listener)
 {
 	return event_add(&listener->event, NULL) < 0 ? -ENOMEM : 0;
+}
+
+bool listener_has_client(const struct listener *listener)
+{
+	struct pollfd p = {.fd = listener->fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
 }

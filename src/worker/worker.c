@@ -24,13 +24,6 @@ static bool may_accept(void *arg)
 	return capacity_take(w->capacity);
 }
 
-static void accept_unused(void *arg)
-{
-	struct worker *w = arg;
-
-	capacity_give_back(w->capacity);
-}
-
 static void on_session_ended(void *arg)
 {
 	struct worker *w = arg;
@@ -57,12 +50,23 @@ static void refuse(struct worker *w, int fd)
 	w->refused_logged_ms = now_ms;
 }
 
+/* The pause is over only when nobody waits any more: until then each session that
+ * ends lets one client in, and the next one waits again. */
 static void note_resumed(struct worker *w)
 {
 	if (!w->paused)
 		return;
 	w->paused = false;
 	capacity_resumed(w->capacity);
+}
+
+static void accept_unused(int error, void *arg)
+{
+	struct worker *w = arg;
+
+	capacity_give_back(w->capacity);
+	if (error == -EAGAIN)
+		note_resumed(w);
 }
 
 static int load_of(const struct worker *w)
@@ -100,7 +104,6 @@ static void on_accepted(int fd, const struct addr *addr, void *arg)
 	struct worker *w = arg;
 	struct worker *chosen = choose_worker(w);
 
-	note_resumed(w);
 	if (chosen != w && handoff_push(&chosen->handed, fd, addr) == 0)
 		wakeup_ring(&chosen->wakeup);
 	else
@@ -148,10 +151,15 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	capacity_give_back(w->capacity);
+	bool somebody_waits = false;
 	for (size_t i = 0; i < w->listener_count; i++) {
-		if (listener_resume(&w->listeners->items[i]) < 0)
+		struct listener *l = &w->listeners->items[i];
+		if (listener_resume(l) < 0)
 			loop_timer_start(&w->resume, RESUME_AFTER_MS);
+		somebody_waits = somebody_waits || listener_has_client(l);
 	}
+	if (!somebody_waits)
+		note_resumed(w);
 }
 
 static void listeners_free(struct loop_garbage *garbage)

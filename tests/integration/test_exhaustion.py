@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import connect, echoes, holds_for, wait_until
+from harness import connect, echoes, holds_for, wait_for_probe, wait_until
 
 COUNT = 60
 
@@ -85,8 +85,7 @@ def test_store_and_fencing_work_while_descriptors_are_short(stage):
     stage.acknowledged()
     for s in clients:
         s.close()
-    with connect(proxy.port) as s:
-        assert echoes(s)
+    wait_for_probe(proxy.port, "forwards", 10)  # a moment after its generation
 
 
 def test_limit_is_raised_to_the_hard_one_and_logged(stage):
@@ -100,4 +99,5 @@ def test_no_descriptor_is_lost_over_many_sessions(opened):
     for _ in range(300):
         with connect(opened.proxy.port) as s:
             assert echoes(s)
-    wait_until(lambda: opened.proxy.fd_count() == before)
+    # No equality: the store or a probe may have had one open in that moment.
+    wait_until(lambda: opened.proxy.fd_count() <= before)

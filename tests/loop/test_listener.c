@@ -27,7 +27,7 @@ static bool may_accept(void *arg)
 	return f->allowed-- > 0;
 }
 
-static void on_unused(void *arg)
+static void on_unused(int error, void *arg)
 {
 	((struct front *)arg)->unused++;
 }

@@ -25,6 +25,14 @@ def unread(sock):
     return count[0]
 
 
+def ready(sock, events, seconds):
+    """Which of events (poll's) sock has within seconds; unlike select(), for any
+    descriptor."""
+    poll = select.poll()
+    poll.register(sock, events)
+    return sum(found for _, found in poll.poll(seconds * 1000))
+
+
 class Streamers:
     """Clients that connect, stream and read at all times, until stop()."""
 
@@ -47,7 +55,8 @@ class Streamers:
 
     def _stream(self, sock):
         while not self._stopping:
-            readable, writable, _ = select.select([sock], [sock], [], 0.01)
+            events = ready(sock, select.POLLIN | select.POLLOUT, 0.01)
+            readable, writable = events & ~select.POLLOUT, events & select.POLLOUT
             if readable and not sock.recv(65536):
                 return
             if writable:
@@ -90,7 +99,7 @@ class DeafConnection:
                 self.client.send(bytes(65536))
         except BlockingIOError:
             pass
-        _, writable, _ = select.select([], [self.client], [], 0.03)
+        writable = ready(self.client, select.POLLOUT, 0.03)
         return not writable and before > 0 and unread(self.connection.sock) == before
 
     def check_after_acknowledgement(self):

@@ -220,8 +220,11 @@ class _FileEvents(Events):
         return number
 
     def _run(self):
+        poll = select.poll()  # select() takes no descriptor past 1023
+        poll.register(self._fd, select.POLLIN)
+        poll.register(self._wake_out, select.POLLIN)
         while not self.stopping:
-            ready, _, _ = select.select([self._fd, self._wake_out], [], [])
+            ready = [fd for fd, _ in poll.poll()]
             if self._fd in ready:
                 self._take(os.read(self._fd, 1 << 16))
         for fd in (self._fd, self._wake_out, self._wake_in):
