@@ -44,7 +44,7 @@ class NameServer:
 
     fault is None or what to do wrong with every query: "silent", an error of
     _RCODES, "wrong id", "wrong question", "garbage", "cut", "truncated" (there is
-    never an answer by TCP either), "drops" (half of them). delay: seconds
+    never an answer by TCP either), "drops" (every other one of a kind). delay: seconds
     before each answer. queries: (time, name, type, by TCP) as they came."""
 
     def __init__(self, answers, host="127.0.0.1", port=None):
@@ -52,6 +52,7 @@ class NameServer:
         self.aliases = {}
         self.ttl = 0
         self.fault = None
+        self._dropped = {}  # by kind: whether the last one was
         self.delay = 0.0
         self.queries = []
         self.host, self.port = host, port or free_port()
@@ -141,7 +142,9 @@ class NameServer:
     def _answer(self, query, by_tcp):
         name, kind, question, limit = _question_of(query)
         fault = self.fault
-        if fault == "silent" or (fault == "drops" and random.random() < 0.5):
+        if fault == "drops":
+            self._dropped[kind] = not self._dropped.get(kind, False)
+        if fault == "silent" or (fault == "drops" and self._dropped[kind]):
             return None
         if fault == "garbage":
             return query[:2] + os.urandom(60)
