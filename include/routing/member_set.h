@@ -64,7 +64,8 @@ void member_set_unref(struct member_set **set);
 /* The entry of a member, NULL if it is not in the set (or set is NULL). */
 const struct member_entry *member_set_find(const struct member_set *set,
 					   const struct member *member);
-/* Same members, rules, ranks and order. Accepts NULL. */
+/* The same members in the same order, and all else the same too: workers need not be
+ * told. Accepts NULL, which only equals itself. */
 bool member_sets_are_equal(const struct member_set *a, const struct member_set *b);
 
 #endif
