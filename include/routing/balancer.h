@@ -7,8 +7,8 @@
 
 /* The entry for a new session, NULL if there is none. fenced_too: fenced members may
  * be chosen at this moment. Of the lowest rank in which a member has not failed; if
- * all that take new sessions have, one of those. random_state: any number but 0 to
- * begin with, one for each worker. set may be NULL. */
+ * all that take new sessions have, one of those. random_state: any number to begin
+ * with, one for each worker. set may be NULL. Allocates nothing. */
 const struct member_entry *balancer_pick(const struct member_set *set, bool fenced_too,
 					 uint64_t *random_state);
 
