@@ -5,11 +5,11 @@
 
 #include "routing/member_set.h"
 
-/* The entry for a new session, NULL if there is none. fenced_too: fenced members may
- * be chosen at this moment. Of the lowest rank in which a member has not failed; if
- * all that take new sessions have, one of those. random_state: any number to begin
- * with, one for each worker. set may be NULL. Allocates nothing. */
-const struct member_entry *balancer_pick(const struct member_set *set, bool fenced_too,
+/* The entry for a new session, NULL if there is none. rules: the bits (1 << rule) of
+ * the rules under which a session may begin at this moment. Of the lowest rank in which
+ * a member has not failed; if all that take new sessions have, one of those.
+ * random_state: any number to begin with, one for each worker. set may be NULL. */
+const struct member_entry *balancer_pick(const struct member_set *set, unsigned rules,
 					 uint64_t *random_state);
 
 #endif

@@ -24,6 +24,7 @@ struct member {
 /* What a session on the member has to obey. */
 enum member_rule {
 	MEMBER_STANDBY, /* known as one: needs no acknowledgement, may outlive valid_until */
+	MEMBER_TIMED,   /* the same, but only until then */
 	MEMBER_FENCED,  /* may be writable: term and valid_until, as on the leader's port */
 	MEMBER_HELD,    /* a standby that is being promoted: its sessions stay, but move no byte */
 };
@@ -45,7 +46,6 @@ enum member_balance {
 struct member_set {
 	struct refcount refs;
 	enum member_balance balance;
-	bool strict; /* standbys obey valid_until too */
 	size_t count;
 	struct member_entry entries[];
 };
@@ -56,8 +56,8 @@ struct member *member_ref(struct member *member);
 void member_unref(struct member **member);
 
 /* Copies the entries and takes references of their members. NULL without memory. */
-struct member_set *member_set_new(enum member_balance balance, bool strict,
-				  const struct member_entry *entries, size_t count);
+struct member_set *member_set_new(enum member_balance balance, const struct member_entry *entries,
+				  size_t count);
 struct member_set *member_set_ref(struct member_set *set);
 void member_set_unref(struct member_set **set);
 

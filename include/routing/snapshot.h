@@ -7,6 +7,7 @@
 #define PGSPLICE_ROUTING_SNAPSHOT_H
 
 #include "net/listen_set.h"
+#include "routing/member_set.h"
 #include "routing/target.h"
 
 struct snapshot {
@@ -18,16 +19,22 @@ struct snapshot {
 	/* Rises whenever another member, another published address or nobody was
 	 * routed in between. A session belongs to the term it was opened in. */
 	uint64_t term;
-	/* CLOCK_BOOTTIME, ms: from then on nothing is permitted. */
+	/* CLOCK_BOOTTIME, ms: from then on nothing is permitted but known standbys. */
 	int64_t valid_until_ms;
 	struct target *target;     /* the leader; NULL: nobody is routed */
 	struct listen_set *listen; /* NULL: do not listen */
+	/* The same for the direct port: whom it leads to, and where it listens. */
+	struct member_set *members;
+	struct listen_set *direct_listen;
 };
 
 /* Takes references of target and listen (each may be NULL). NULL without memory. */
 struct snapshot *snapshot_new(uint64_t drop_generation, int64_t store_generation, uint64_t term,
 			      int64_t valid_until_ms, struct target *target,
 			      struct listen_set *listen);
+/* For the direct port, before it is shared; takes references, each may be NULL. */
+void snapshot_set_direct(struct snapshot *snapshot, struct member_set *members,
+			 struct listen_set *listen);
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot **snapshot);
 
@@ -36,5 +43,17 @@ bool snapshot_is_open(const struct snapshot *snapshot, int64_t now_ms);
 /* Whether a session of this term may exchange bytes with addr at this moment. */
 bool snapshot_permits(const struct snapshot *snapshot, uint64_t term, const struct addr *addr,
 		      int64_t now_ms);
+
+enum permission {
+	PERMISSION_NONE,
+	PERMISSION_WAIT, /* keep what is open, move no byte */
+	PERMISSION_FULL,
+};
+
+/* What a session of the direct port may do with a member at this moment. before: the
+ * rule that the session has obeyed so far, in `term` if that was MEMBER_FENCED. */
+enum permission snapshot_permits_member(const struct snapshot *snapshot,
+					const struct member *member, enum member_rule before,
+					uint64_t term, int64_t now_ms);
 
 #endif

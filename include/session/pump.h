@@ -67,14 +67,19 @@ MUST_CHECK int pump_tools_init(struct pump_tools *tools, enum splice_mode splice
 void pump_tools_deinit(struct pump_tools *tools);
 
 /* Asked after every read and before every write towards the server: only bytes
- * that came before the permission was checked are sent. NULL: always. */
-typedef bool pump_gate(void *arg);
+ * that came before the permission was checked are sent. NULL: always open. */
+enum pump_gate_answer {
+	PUMP_GATE_OPEN,
+	PUMP_GATE_WAITS, /* not now: what was read is kept */
+	PUMP_GATE_SHUT,  /* never again: the pump has been given up already */
+};
+typedef enum pump_gate_answer pump_gate(void *arg);
 
 enum pump_result {
 	PUMP_RAN,           /* look at state and pump_wants_*() */
 	PUMP_SOURCE_FAILED, /* the source is broken; nothing is held */
 	PUMP_SINK_FAILED,   /* state is PUMP_BROKEN */
-	PUMP_NOT_PERMITTED, /* the gate said no: the session is to be cut */
+	PUMP_NOT_PERMITTED, /* the gate is not open: it has seen to the session */
 	PUMP_NO_MEMORY,     /* bytes were lost: the session is to be cut */
 };
 

@@ -1,6 +1,7 @@
 /* One client's connection to a server: connecting, moving bytes, ending.
  *
- *	CONNECTING -> OPEN -> DRAINING -> CLOSED, and CLOSED from each of them.
+ *	CONNECTING -> OPEN -> DRAINING -> CLOSED, and CLOSED from each of them;
+ *	OPEN -> HELD -> OPEN on the direct port.
  *
  * Bytes pass untouched both ways and an end of stream is passed on as one. The
  * server socket aborts on close from birth; only a normal end, with nothing left
@@ -13,5 +14,11 @@
 /* Begins a session for an accepted client, whose descriptor it owns from now
  * on, also on failure. The list's snapshot must be open. */
 void session_start(struct session_list *list, int client_fd, const struct addr *client_addr);
+
+/* The same on the direct port: to a member that the balance picks, and to another
+ * one if that cannot be connected to. False if there is nobody: the descriptor stays
+ * the caller's. */
+MUST_CHECK bool session_start_direct(struct session_list *list, int client_fd,
+				     const struct addr *client_addr);
 
 #endif

@@ -18,6 +18,7 @@ struct session_settings {
 enum session_state {
 	SESSION_CONNECTING,
 	SESSION_OPEN,
+	SESSION_HELD,     /* of the direct port: its member is being promoted, no byte moves */
 	SESSION_DRAINING, /* over, but the kernels have bytes left to deliver */
 	SESSION_CLOSED,
 };
@@ -28,9 +29,20 @@ struct session_host {
 	 * calls session_list_adopt(). */
 	bool (*has_news)(void *arg);
 	void (*adopt)(void *arg);
+	/* Whether there is room for a session that no client asked for; ended() gives
+	 * it back. */
+	bool (*takes_one_more)(void *arg);
 	/* A session's descriptors and memory are free again. */
 	void (*ended)(void *arg);
+	/* A member of the direct port could not be connected to, and was marked. */
+	void (*member_failed)(void *arg);
 	void *arg;
+};
+
+/* How many CancelRequests may still go to all members: so many a second. */
+struct cancel_limit {
+	int64_t second;
+	unsigned count; /* in that second */
 };
 
 struct session_list {
@@ -47,11 +59,16 @@ struct session_list {
 	int swept;                   /* sessions looked at in this sweep */
 	uint64_t next_id;            /* of a session: next_id, then id_step more each */
 	uint64_t id_step;
+	bool holds;         /* the last review found sessions to hold */
 	bool shutting_down; /* cuts are for CLOSE_SHUTDOWN */
 	struct session_stats stats;
 	/* Open server sockets, connects included. Written by the worker, read by
 	 * the watchdog; relaxed: the watchdog looks again and again. */
 	atomic_int servers;
+	/* Those of them that obey valid_until: all but the ones to known standbys. */
+	atomic_int fenced;
+	uint64_t random_state; /* for the balance of the direct port */
+	struct cancel_limit cancel_limit;
 	int64_t log_second;   /* for the rate limit of session lines */
 	unsigned log_lines;   /* in that second */
 	unsigned log_skipped; /* since the last line */
@@ -73,7 +90,7 @@ MUST_CHECK unsigned session_list_adopt(struct session_list *list, struct snapsho
 /* Aborts the client sides of those that were cut, then logs and frees them. */
 void session_list_finish_cut(struct session_list *list, struct list *cut);
 
-/* Adopts news, and cuts everything if the time of the snapshot is over. To be
+/* Adopts news, and cuts what obeys it if the time of the snapshot is over. To be
  * called before any byte goes to a server; sessions may be closed in it. */
 void session_list_refresh(struct session_list *list);
 

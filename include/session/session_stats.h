@@ -13,8 +13,10 @@ enum close_reason {
 	CLOSE_CONNECT_REFUSED, /* no address of the server could be reached */
 	CLOSE_CONNECT_TIMEOUT,
 	CLOSE_NO_LEADER,      /* nobody was routed when the client came */
+	CLOSE_NO_MEMBER,      /* direct port: there was nobody to lead to */
 	CLOSE_LEADER_CHANGED, /* cut: the leader was withdrawn or replaced */
 	CLOSE_ADDRESS_GONE,   /* cut: the leader's name no longer has this address */
+	CLOSE_MEMBER_CHANGED, /* cut: the member is no standby any more, or has left */
 	CLOSE_DEADLINE,       /* cut: the store has not confirmed the leader in time */
 	CLOSE_SHUTDOWN,       /* cut: pgsplice ends */
 	CLOSE_EXHAUSTED,      /* no descriptor or memory for it */

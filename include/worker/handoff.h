@@ -15,6 +15,7 @@
 struct handed {
 	struct handed *next;
 	int fd;
+	unsigned port; /* at which it came; the workers' to name */
 	struct addr addr;
 };
 
@@ -24,7 +25,8 @@ struct handoff {
 };
 
 /* Any worker. The receiver owns fd from now on; 0 or -ENOMEM. */
-MUST_CHECK int handoff_push(struct handoff *handoff, int fd, const struct addr *addr);
+MUST_CHECK int handoff_push(struct handoff *handoff, int fd, unsigned port,
+			    const struct addr *addr);
 
 /* Any worker: the receiver has taken what was pushed before. */
 bool handoff_is_empty(const struct handoff *handoff);

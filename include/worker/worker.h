@@ -16,7 +16,26 @@
 /* Of one listen set; freed when the turn ends in which they were stopped. */
 struct listeners {
 	struct loop_garbage garbage;
+	size_t count;
 	struct listener items[];
+};
+
+/* What clients of a port are led to. */
+enum port_kind {
+	PORT_LEADER,
+	PORT_DIRECT, /* members, for reads */
+};
+#define PORT_COUNT (PORT_DIRECT + 1)
+
+struct port {
+	struct worker *worker;
+	enum port_kind kind;
+	struct listen_set *listen; /* whose sockets the listeners borrow; NULL: closed */
+	struct listeners *listeners;
+	/* Clients that came while there was nobody to lead them to, since the last log
+	 * line. */
+	unsigned refused;
+	int64_t refused_logged_ms;
 };
 
 struct worker {
@@ -43,14 +62,9 @@ struct worker {
 	struct capacity *capacity;
 	struct session_host host;
 	struct session_list sessions;
-	struct listen_set *listen; /* whose sockets the listeners borrow */
-	struct listeners *listeners;
-	size_t listener_count;
+	struct port ports[PORT_COUNT];
 	struct loop_timer resume; /* runs while accepting is paused */
 	bool paused;
-	/* Clients that came while nobody was routed, since the last log line. */
-	unsigned refused;
-	int64_t refused_logged_ms;
 };
 
 /* Starts the thread of crew[index]. Before the first snapshot with listeners is
@@ -70,7 +84,7 @@ MUST_CHECK bool worker_join(struct worker *worker, int timeout_ms);
 
 /* Any thread: a snapshot waits for it. */
 bool worker_is_behind(const struct worker *worker);
-/* Any thread: it holds server sockets although their time is over. */
+/* Any thread: it holds server sockets that obey a time although that is over. */
 bool worker_is_overdue(const struct worker *worker, int64_t now_ms);
 
 #endif

@@ -26,21 +26,6 @@ struct draw {
 	bool failed;
 };
 
-static bool may_take(const struct member_entry *entry, bool fenced_too)
-{
-	if (!entry->takes_new)
-		return false;
-	switch (entry->rule) {
-	case MEMBER_STANDBY:
-		return true;
-	case MEMBER_FENCED:
-		return fenced_too;
-	case MEMBER_HELD:
-		return false;
-	}
-	return false;
-}
-
 /* Whether the entry is as good as the best so far; a better one begins anew. */
 static bool keeps_up(struct draw *draw, const struct member_entry *entry)
 {
@@ -84,7 +69,7 @@ static const struct member_entry *less_loaded(const struct draw *draw, uint64_t 
 	return on_a < on_b ? a : b;
 }
 
-const struct member_entry *balancer_pick(const struct member_set *set, bool fenced_too,
+const struct member_entry *balancer_pick(const struct member_set *set, unsigned rules,
 					 uint64_t *random_state)
 {
 	struct draw draw = {0};
@@ -93,7 +78,7 @@ const struct member_entry *balancer_pick(const struct member_set *set, bool fenc
 		return NULL;
 	for (size_t i = 0; i < set->count; i++) {
 		const struct member_entry *entry = &set->entries[i];
-		if (may_take(entry, fenced_too) && keeps_up(&draw, entry))
+		if (entry->takes_new && (rules & 1U << entry->rule) && keeps_up(&draw, entry))
 			add(&draw, entry, set->balance, random_state);
 	}
 	return less_loaded(&draw, random_state);

@@ -33,8 +33,8 @@ void member_unref(struct member **member)
 	free(m);
 }
 
-struct member_set *member_set_new(enum member_balance balance, bool strict,
-				  const struct member_entry *entries, size_t count)
+struct member_set *member_set_new(enum member_balance balance, const struct member_entry *entries,
+				  size_t count)
 {
 	struct member_set *s = calloc(1, sizeof(*s) + count * sizeof(*entries));
 
@@ -42,7 +42,6 @@ struct member_set *member_set_new(enum member_balance balance, bool strict,
 		return NULL;
 	refcount_init(&s->refs);
 	s->balance = balance;
-	s->strict = strict;
 	s->count = count;
 	for (size_t i = 0; i < count; i++) {
 		s->entries[i] = entries[i];
@@ -83,7 +82,7 @@ bool member_sets_are_equal(const struct member_set *a, const struct member_set *
 {
 	if (a == NULL || b == NULL)
 		return a == b;
-	if (a->balance != b->balance || a->strict != b->strict || a->count != b->count)
+	if (a->balance != b->balance || a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
 		const struct member_entry *x = &a->entries[i];

@@ -19,6 +19,13 @@ struct snapshot *snapshot_new(uint64_t drop_generation, int64_t store_generation
 	return s;
 }
 
+void snapshot_set_direct(struct snapshot *snapshot, struct member_set *members,
+			 struct listen_set *listen)
+{
+	snapshot->members = member_set_ref(members);
+	snapshot->direct_listen = listen_set_ref(listen);
+}
+
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
 {
 	if (snapshot != NULL)
@@ -34,6 +41,8 @@ void snapshot_unref(struct snapshot **snapshot)
 		return;
 	target_unref(&s->target);
 	listen_set_unref(&s->listen);
+	member_set_unref(&s->members);
+	listen_set_unref(&s->direct_listen);
 	free(s);
 }
 
@@ -47,4 +56,41 @@ bool snapshot_permits(const struct snapshot *snapshot, uint64_t term, const stru
 {
 	return snapshot_is_open(snapshot, now_ms) && snapshot->term == term &&
 	       target_has_addr(snapshot->target, addr);
+}
+
+/* A standby before, kept while it is promoted: waits until it is the one routed. */
+static enum permission permits_promoted(const struct snapshot *snapshot,
+					const struct member *member, int64_t now_ms)
+{
+	return snapshot_is_open(snapshot, now_ms) &&
+			       target_has_addr(snapshot->target, &member->target->addrs[0])
+		       ? PERMISSION_FULL
+		       : PERMISSION_WAIT;
+}
+
+enum permission snapshot_permits_member(const struct snapshot *snapshot,
+					const struct member *member, enum member_rule before,
+					uint64_t term, int64_t now_ms)
+{
+	const struct member_entry *entry = member_set_find(snapshot->members, member);
+	bool permitted = false;
+
+	if (entry == NULL)
+		return PERMISSION_NONE;
+	switch (entry->rule) {
+	case MEMBER_STANDBY:
+		permitted = true;
+		break;
+	case MEMBER_TIMED:
+		permitted = now_ms < snapshot->valid_until_ms;
+		break;
+	case MEMBER_HELD:
+		return before == MEMBER_FENCED ? PERMISSION_NONE : PERMISSION_WAIT;
+	case MEMBER_FENCED:
+		if (before != MEMBER_FENCED)
+			return permits_promoted(snapshot, member, now_ms);
+		permitted = snapshot_is_open(snapshot, now_ms) && snapshot->term == term;
+		break;
+	}
+	return permitted ? PERMISSION_FULL : PERMISSION_NONE;
 }

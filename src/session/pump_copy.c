@@ -32,7 +32,7 @@ static enum pump_result send_held(const struct pump_run *run)
 {
 	struct pump_held *held = run->pump->held;
 
-	if (!pump_may_send(run))
+	if (pump_ask_gate(run) != PUMP_GATE_OPEN)
 		return PUMP_NOT_PERMITTED;
 	ssize_t n = send_some(run, held->data + held->sent, held->size - held->sent);
 	if (n < 0)
@@ -57,9 +57,17 @@ static enum pump_result hold(struct pump *pump, const uint8_t *data, size_t size
 static enum pump_result forward(const struct pump_run *run, size_t size)
 {
 	const uint8_t *data = run->tools->scratch;
+	enum pump_result kept;
 
-	if (!pump_may_send(run))
+	switch (pump_ask_gate(run)) {
+	case PUMP_GATE_OPEN:
+		break;
+	case PUMP_GATE_WAITS:
+		kept = hold(run->pump, data, size);
+		return kept == PUMP_RAN ? PUMP_NOT_PERMITTED : kept;
+	case PUMP_GATE_SHUT:
 		return PUMP_NOT_PERMITTED;
+	}
 	ssize_t n = send_some(run, data, size);
 	if (n < 0)
 		return pump_break(run);

@@ -14,9 +14,9 @@ struct pump_run {
 	void *arg;
 };
 
-static inline bool pump_may_send(const struct pump_run *run)
+static inline enum pump_gate_answer pump_ask_gate(const struct pump_run *run)
 {
-	return run->gate == NULL || run->gate(run->arg);
+	return run->gate == NULL ? PUMP_GATE_OPEN : run->gate(run->arg);
 }
 
 /* The sink has failed: gives up what is held and ends the direction. */

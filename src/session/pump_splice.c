@@ -17,7 +17,7 @@ static enum pump_result empty_pipe(const struct pump_run *run)
 	struct pump *pump = run->pump;
 
 	while (pump->in_pipe > 0) {
-		if (!pump_may_send(run))
+		if (pump_ask_gate(run) != PUMP_GATE_OPEN)
 			return PUMP_NOT_PERMITTED;
 		ssize_t n = splice(pump->pipe->read_fd, NULL, run->sink, NULL, pump->in_pipe,
 				   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);

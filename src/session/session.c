@@ -11,11 +11,17 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "routing/balancer.h"
 #include "session_private.h"
+
+/* For a standby to be promoted, acknowledged by every proxy and routed: stolon's
+ * sentinels take 5 to 25 s. */
+#define HOLD_LIMIT_MS 30000
 
 static const unsigned allowed_moves[] = {
 	[SESSION_CONNECTING] = BIT(SESSION_OPEN) | BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
-	[SESSION_OPEN] = BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
+	[SESSION_OPEN] = BIT(SESSION_HELD) | BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
+	[SESSION_HELD] = BIT(SESSION_OPEN) | BIT(SESSION_CLOSED),
 	[SESSION_DRAINING] = BIT(SESSION_CLOSED),
 	[SESSION_CLOSED] = 0,
 };
@@ -27,26 +33,26 @@ void session_set_state(struct session *s, enum session_state next)
 	s->state = next;
 	if (next != SESSION_CLOSED)
 		list_append(&s->list->by_state[next], &s->node);
-	if (next == SESSION_DRAINING)
+	if (next == SESSION_DRAINING || next == SESSION_HELD)
 		session_list_start_timer(s->list);
 	if (next == SESSION_OPEN)
 		session_list_start_sweep(s->list);
 }
 
 /* The gate of every byte to the server and of every connect. */
-static bool may_send(void *arg)
+static enum pump_gate_answer may_send(void *arg)
 {
 	struct session *s = arg;
 
 	session_list_refresh(s->list);
-	return s->state != SESSION_CLOSED;
+	if (s->state == SESSION_OPEN)
+		return PUMP_GATE_OPEN;
+	return s->state == SESSION_HELD ? PUMP_GATE_WAITS : PUMP_GATE_SHUT;
 }
 
 static bool may_connect(const struct addr *addr, void *arg)
 {
-	struct session *s = arg;
-
-	return snapshot_permits(s->list->snapshot, s->term, addr, clock_boot_ms());
+	return session_permission(arg, addr, clock_boot_ms()) == PERMISSION_FULL;
 }
 
 static void on_client_event(evutil_socket_t fd, short what, void *arg);
@@ -135,6 +141,11 @@ static void pump_to_client(struct session *s)
 static void pump_to_server(struct session *s)
 {
 	uint64_t before = s->to_server.bytes;
+
+	if (s->is_first && pump_wants_read(&s->to_server) && !session_look_at_start(s)) {
+		follow_pumps(s);
+		return;
+	}
 	enum pump_result result =
 		pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->tools, may_send, s);
 
@@ -152,7 +163,7 @@ static void pump_to_server(struct session *s)
 		pump_to_client(s);
 		break;
 	case PUMP_NOT_PERMITTED:
-		break; /* the gate has cut it */
+		break; /* the gate has cut or stopped it */
 	case PUMP_NO_MEMORY:
 		session_cut(s, CLOSE_EXHAUSTED);
 		break;
@@ -183,11 +194,94 @@ static void on_server_event(evutil_socket_t fd, short what, void *arg)
 		pump_to_client(s);
 }
 
+void session_hold(struct session *s)
+{
+	s->until_ms = clock_boot_ms() + HOLD_LIMIT_MS;
+	session_set_state(s, SESSION_HELD);
+	if (session_want(s, &s->client, 0))
+		(void)session_want(s, &s->server, 0);
+}
+
+void session_release(struct session *s)
+{
+	session_set_state(s, SESSION_OPEN);
+	follow_pumps(s);
+}
+
 static enum close_reason connect_failure(int error)
 {
 	if (error == ERR_NO_PERMIT)
 		return CLOSE_LEADER_CHANGED;
 	return err_is_exhaustion(error) ? CLOSE_EXHAUSTED : CLOSE_CONNECT_REFUSED;
+}
+
+static void on_connected(int error, int fd, const struct addr *local, void *arg);
+
+/* The rules under which a session may begin now, for the balance. */
+static unsigned rules_now(const struct snapshot *snapshot)
+{
+	int64_t now_ms = clock_boot_ms();
+
+	return BIT(MEMBER_STANDBY) | (now_ms < snapshot->valid_until_ms ? BIT(MEMBER_TIMED) : 0) |
+	       (snapshot_is_open(snapshot, now_ms) ? BIT(MEMBER_FENCED) : 0);
+}
+
+static const struct member_entry *pick_member(struct session_list *list)
+{
+	return balancer_pick(list->snapshot->members, rules_now(list->snapshot),
+			     &list->random_state);
+}
+
+static void start_connect(struct session *s)
+{
+	session_count_server(s);
+	int r = connector_start(s->list->loop, s->target, &s->list->settings->server_keepalive,
+				may_connect, on_connected, s, &s->connector);
+	if (r < 0) {
+		session_uncount_server(s);
+		session_end(s, CLOSE_EXHAUSTED);
+	}
+}
+
+static void take_member(struct session *s, const struct member_entry *entry)
+{
+	s->member = member_ref(entry->member);
+	s->target = target_ref(entry->member->target);
+	s->rule = entry->rule;
+	s->term = s->list->snapshot->term;
+}
+
+/* After a connect that failed, on the direct port: the next member. False if there is
+ * none to try; the session is as it was. */
+static bool try_next_member(struct session *s)
+{
+	const struct session_list *list = s->list;
+
+	if (s->member == NULL)
+		return false;
+	if (!atomic_exchange_explicit(&s->member->failed, true, memory_order_relaxed))
+		list->host->member_failed(list->host->arg);
+	const struct member_entry *next = pick_member(s->list);
+	size_t count = next == NULL ? 0 : list->snapshot->members->count;
+	if (s->attempts + (size_t)1 >= count || s->attempts == UINT8_MAX)
+		return false;
+	s->attempts++;
+	member_unref(&s->member);
+	target_unref(&s->target);
+	take_member(s, next);
+	s->until_ms = clock_boot_ms() + list->settings->connect_timeout_ms;
+	list_remove(&s->node); /* to the end: in the order of the time limits */
+	list_append(&s->list->by_state[SESSION_CONNECTING], &s->node);
+	start_connect(s);
+	return true;
+}
+
+void session_connect_late(struct session *s)
+{
+	session_abort_server(s);
+	connector_free(&s->connector);
+	if (!try_next_member(s))
+		session_end(s, CLOSE_CONNECT_TIMEOUT);
 }
 
 static void on_connected(int error, int fd, const struct addr *local, void *arg)
@@ -198,33 +292,37 @@ static void on_connected(int error, int fd, const struct addr *local, void *arg)
 	connector_free(&s->connector);
 	if (error < 0) {
 		session_uncount_server(s);
-		session_end(s, connect_failure(error));
+		if (connect_failure(error) != CLOSE_CONNECT_REFUSED || !try_next_member(s))
+			session_end(s, connect_failure(error));
 		return;
 	}
 	s->server.fd = fd;
 	s->server.local_port = addr_port(local);
 	session_set_state(s, SESSION_OPEN);
-	if (!may_send(s))
+	if (may_send(s) != PUMP_GATE_OPEN)
 		return;
 	/* The client has usually sent its first packet by now. */
 	pump_to_server(s);
 }
 
+/* What both ports have in common; whom it leads to is still to be filled in. */
 static struct session *session_new(struct session_list *list, int client_fd,
 				   const struct addr *client_addr)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
-	if (s == NULL)
+	if (s == NULL) {
+		close(client_fd);
+		session_stats_add(&list->stats.closed[CLOSE_EXHAUSTED], 1);
+		list->host->ended(list->host->arg);
 		return NULL;
+	}
 	s->list = list;
 	s->id = list->next_id;
 	list->next_id += list->id_step;
 	s->state = SESSION_CONNECTING;
 	s->started_ms = clock_boot_ms();
 	s->until_ms = s->started_ms + list->settings->connect_timeout_ms;
-	s->term = list->snapshot->term;
-	s->target = target_ref(list->snapshot->target);
 	s->client.fd = client_fd;
 	s->client_addr = *client_addr;
 	s->server.fd = -1;
@@ -240,17 +338,43 @@ void session_start(struct session_list *list, int client_fd, const struct addr *
 {
 	struct session *s = session_new(list, client_fd, client_addr);
 
-	if (s == NULL) {
-		close(client_fd);
-		session_stats_add(&list->stats.closed[CLOSE_EXHAUSTED], 1);
-		list->host->ended(list->host->arg);
+	if (s == NULL)
+		return;
+	s->rule = MEMBER_FENCED;
+	s->term = list->snapshot->term;
+	s->target = target_ref(list->snapshot->target);
+	start_connect(s);
+}
+
+static void start_on(struct session_list *list, const struct member_entry *entry, int client_fd,
+		     const struct addr *client_addr, bool is_first)
+{
+	struct session *s = session_new(list, client_fd, client_addr);
+
+	if (s == NULL)
+		return;
+	s->is_first = is_first;
+	take_member(s, entry);
+	start_connect(s);
+}
+
+bool session_start_direct(struct session_list *list, int client_fd, const struct addr *client_addr)
+{
+	const struct member_entry *entry = pick_member(list);
+
+	if (entry == NULL)
+		return false;
+	start_on(list, entry, client_fd, client_addr, true);
+	return true;
+}
+
+void session_start_cancel(struct session_list *list, const struct member_entry *entry,
+			  int client_fd, const struct addr *client_addr)
+{
+	if (rules_now(list->snapshot) & BIT(entry->rule)) {
+		start_on(list, entry, client_fd, client_addr, false);
 		return;
 	}
-	session_count_server(s);
-	int r = connector_start(list->loop, s->target, &list->settings->server_keepalive,
-				may_connect, on_connected, s, &s->connector);
-	if (r < 0) {
-		session_uncount_server(s);
-		session_end(s, CLOSE_EXHAUSTED);
-	}
+	close(client_fd);
+	list->host->ended(list->host->arg);
 }

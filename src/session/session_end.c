@@ -59,6 +59,7 @@ static void session_finish(struct session *s)
 	session_stats_add(&s->list->stats.closed[s->reason], 1);
 	log_end(s);
 	target_unref(&s->target);
+	member_unref(&s->member);
 	session_list_bury(s);
 	s->list->host->ended(s->list->host->arg);
 }

@@ -29,6 +29,7 @@ int session_list_init(struct session_list *list, struct loop *loop,
 		.host = host,
 		.next_id = first_id,
 		.id_step = id_step,
+		.random_state = first_id * UINT64_C(0x9e3779b97f4a7c15),
 	};
 	for (int i = 0; i < SESSION_CLOSED; i++)
 		list_init(&list->by_state[i]);
@@ -58,27 +59,47 @@ void session_list_deinit(struct session_list *list)
 	pump_tools_deinit(&list->tools);
 }
 
-static void count_server(struct session *s, bool counted)
+/* Only this thread writes: no locked instruction is needed. */
+static void add(atomic_int *count, int n)
 {
-	atomic_int *servers = &s->list->servers;
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
 
-	if (s->counted == counted)
-		return;
-	s->counted = counted;
-	/* Only this thread writes: no locked instruction is needed. */
-	atomic_store_explicit(
-		servers, atomic_load_explicit(servers, memory_order_relaxed) + (counted ? 1 : -1),
-		memory_order_relaxed);
+static bool obeys_time(enum member_rule rule)
+{
+	return rule == MEMBER_FENCED || rule == MEMBER_TIMED;
 }
 
 void session_count_server(struct session *s)
 {
-	count_server(s, true);
+	if (s->counted)
+		return;
+	s->counted = true;
+	add(&s->list->servers, 1);
+	add(&s->list->fenced, obeys_time(s->rule));
+	if (s->member != NULL)
+		atomic_fetch_add_explicit(&s->member->sessions, 1, memory_order_relaxed);
 }
 
 void session_uncount_server(struct session *s)
 {
-	count_server(s, false);
+	if (!s->counted)
+		return;
+	s->counted = false;
+	add(&s->list->servers, -1);
+	add(&s->list->fenced, -obeys_time(s->rule));
+	if (s->member != NULL)
+		atomic_fetch_sub_explicit(&s->member->sessions, 1, memory_order_relaxed);
+}
+
+void session_obey(struct session *s, enum member_rule rule)
+{
+	if (rule == MEMBER_FENCED && s->rule != MEMBER_FENCED)
+		s->term = s->list->snapshot->term;
+	if (s->counted)
+		add(&s->list->fenced, obeys_time(rule) - obeys_time(s->rule));
+	s->rule = rule;
 }
 
 bool session_list_may_log(struct session_list *list, unsigned *ret_skipped)
@@ -134,9 +155,18 @@ static void end_late_connects(struct session_list *list, int64_t now_ms)
 		struct session *s = CONTAINER_OF(node, struct session, node);
 		if (now_ms < s->until_ms)
 			return;
-		session_abort_server(s);
-		connector_free(&s->connector);
-		session_end(s, CLOSE_CONNECT_TIMEOUT);
+		session_connect_late(s);
+	}
+}
+
+/* A promotion that comes to nothing must not keep clients for ever. */
+static void end_late_holds(struct session_list *list, int64_t now_ms)
+{
+	list_for_each_safe (node, &list->by_state[SESSION_HELD]) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		if (now_ms < s->until_ms)
+			return;
+		session_cut(s, CLOSE_MEMBER_CHANGED);
 	}
 }
 
@@ -144,10 +174,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct session_list *list = arg;
 
-	end_late_connects(list, clock_boot_ms());
+	int64_t now_ms = clock_boot_ms();
+
+	end_late_connects(list, now_ms);
+	end_late_holds(list, now_ms);
 	list_for_each_safe (node, &list->by_state[SESSION_DRAINING])
 		session_drain(CONTAINER_OF(node, struct session, node));
 	if (!list_is_empty(&list->by_state[SESSION_CONNECTING]) ||
+	    !list_is_empty(&list->by_state[SESSION_HELD]) ||
 	    !list_is_empty(&list->by_state[SESSION_DRAINING]))
 		session_list_start_timer(list);
 }
@@ -196,11 +230,42 @@ static enum close_reason reason_of_cut(const struct session_list *list, const st
 
 	if (list->shutting_down)
 		return CLOSE_SHUTDOWN;
-	if (now_ms >= now->valid_until_ms)
+	if (obeys_time(s->rule) && now_ms >= now->valid_until_ms)
 		return CLOSE_DEADLINE;
-	if (now->target != NULL && now->term == s->term)
-		return CLOSE_ADDRESS_GONE;
-	return CLOSE_LEADER_CHANGED;
+	if (s->member != NULL && s->rule != MEMBER_FENCED)
+		return CLOSE_MEMBER_CHANGED;
+	if (now->target == NULL || now->term != s->term)
+		return CLOSE_LEADER_CHANGED;
+	return s->member != NULL ? CLOSE_MEMBER_CHANGED : CLOSE_ADDRESS_GONE;
+}
+
+enum permission session_permission(const struct session *s, const struct addr *server,
+				   int64_t now_ms)
+{
+	const struct snapshot *now = s->list->snapshot;
+
+	if (s->member != NULL)
+		return snapshot_permits_member(now, s->member, s->rule, s->term, now_ms);
+	return snapshot_permits(now, s->term, server, now_ms) ? PERMISSION_FULL : PERMISSION_NONE;
+}
+
+/* Takes over what the snapshot says of a session. False: it is to be cut. */
+static bool review(struct session *s, int64_t now_ms)
+{
+	switch (session_permission(s, session_server_addr(s), now_ms)) {
+	case PERMISSION_FULL:
+		if (s->member != NULL)
+			session_obey(s,
+				     member_set_find(s->list->snapshot->members, s->member)->rule);
+		return true;
+	case PERMISSION_WAIT:
+		session_obey(s, MEMBER_HELD);
+		s->list->holds = true;
+		return s->state == SESSION_OPEN || s->state == SESSION_HELD;
+	case PERMISSION_NONE:
+		break;
+	}
+	return false;
 }
 
 static unsigned abort_forbidden(struct session_list *list, struct list *cut)
@@ -211,8 +276,7 @@ static unsigned abort_forbidden(struct session_list *list, struct list *cut)
 	for (int state = 0; state < SESSION_CLOSED; state++) {
 		list_for_each_safe (node, &list->by_state[state]) {
 			struct session *s = CONTAINER_OF(node, struct session, node);
-			if (!s->counted || snapshot_permits(list->snapshot, s->term,
-							    session_server_addr(s), now_ms))
+			if (!s->counted || review(s, now_ms))
 				continue;
 			session_abort_server(s);
 			s->reason = reason_of_cut(list, s, now_ms);
@@ -232,6 +296,25 @@ unsigned session_list_adopt(struct session_list *list, struct snapshot *snapshot
 	return abort_forbidden(list, cut);
 }
 
+/* Brings the state of sessions in line with the rule that they obey since the review;
+ * after the cuts, since going on may end a session. */
+static void hold_and_release(struct session_list *list)
+{
+	list_for_each_safe (node, &list->by_state[SESSION_HELD]) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		if (s->rule != MEMBER_HELD)
+			session_release(s);
+	}
+	if (!list->holds)
+		return;
+	list->holds = false;
+	list_for_each_safe (node, &list->by_state[SESSION_OPEN]) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		if (s->rule == MEMBER_HELD)
+			session_hold(s);
+	}
+}
+
 void session_list_finish_cut(struct session_list *list, struct list *cut)
 {
 	/* The clients' sides together as well, before the log and the rest. */
@@ -249,6 +332,7 @@ void session_list_finish_cut(struct session_list *list, struct list *cut)
 		s->client.interest = 0;
 		session_cut(s, s->reason);
 	}
+	hold_and_release(list);
 }
 
 void session_list_refresh(struct session_list *list)
@@ -258,7 +342,7 @@ void session_list_refresh(struct session_list *list)
 	if (list->host->has_news(list->host->arg))
 		list->host->adopt(list->host->arg);
 	if (clock_boot_ms() < list->snapshot->valid_until_ms ||
-	    atomic_load_explicit(&list->servers, memory_order_relaxed) == 0)
+	    atomic_load_explicit(&list->fenced, memory_order_relaxed) == 0)
 		return;
 	list_init(&cut);
 	unsigned count = abort_forbidden(list, &cut);

@@ -26,12 +26,18 @@ struct session {
 	bool server_shut : 1;         /* our FIN to the server was sent */
 	bool client_shut : 1;
 	bool client_ended_first : 1;
-	uint8_t server_index; /* of its address in target->addrs */
+	/* On the direct port: */
+	enum member_rule rule : 8; /* that it obeys; MEMBER_FENCED on the leader's port */
+	bool is_first : 1;         /* the client's first packet is still to be looked at */
+	uint16_t awaited;          /* bytes of that packet; 0: it need not be waited for */
+	uint8_t attempts;          /* members tried before this one */
+	uint8_t server_index;      /* of its address in target->addrs */
 	struct addr client_addr;
 	uint64_t term;
 	struct target *target;
+	struct member *member; /* NULL: of the leader's port */
 	int64_t started_ms;
-	int64_t until_ms;            /* of a connect or of draining */
+	int64_t until_ms;            /* of a connect, of being held or of draining */
 	struct connector *connector; /* while CONNECTING */
 	struct pump to_server;
 	struct pump to_client;
@@ -53,6 +59,21 @@ void session_set_state(struct session *s, enum session_state next);
  * memory for that and then returns false. */
 bool session_want(struct session *s, struct endpoint *end, short interest);
 
+/* What the snapshot in force lets it do. */
+enum permission session_permission(const struct session *s, const struct addr *server,
+				   int64_t now_ms);
+/* Stops and goes on moving bytes. */
+void session_hold(struct session *s);
+void session_release(struct session *s);
+/* A connect took too long: the next member's turn, or the end. */
+void session_connect_late(struct session *s);
+/* Like session_start_direct(), but to this member only; has a session's room already. */
+void session_start_cancel(struct session_list *list, const struct member_entry *entry,
+			  int client_fd, const struct addr *client_addr);
+/* Looks at the first packet of a client of the direct port: a CancelRequest goes to
+ * all members. False: wait for more of it. */
+bool session_look_at_start(struct session *s);
+
 /* Ends a session whose bytes have all gone where they can still go: closes what
  * may be closed, and leaves the rest to draining. */
 void session_end(struct session *s, enum close_reason reason);
@@ -66,6 +87,8 @@ void session_cut(struct session *s, enum close_reason reason);
 /* Keeps the list's count of open server sockets; each may be called again. */
 void session_count_server(struct session *s);
 void session_uncount_server(struct session *s);
+/* From now on it obeys this rule, MEMBER_FENCED in the term of the snapshot. */
+void session_obey(struct session *s, enum member_rule rule);
 /* Only the server side, for session_list_adopt(): the rest follows by
  * session_cut(). */
 void session_abort_server(struct session *s);

@@ -4,13 +4,14 @@
 
 #include <errno.h>
 
-int handoff_push(struct handoff *handoff, int fd, const struct addr *addr)
+int handoff_push(struct handoff *handoff, int fd, unsigned port, const struct addr *addr)
 {
 	struct handed *node = malloc(sizeof(*node));
 
 	if (node == NULL)
 		return -ENOMEM;
 	node->fd = fd;
+	node->port = port;
 	node->addr = *addr;
 	node->next = atomic_load_explicit(&handoff->newest, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(&handoff->newest, &node->next, node,

@@ -19,9 +19,23 @@
 
 static bool may_accept(void *arg)
 {
+	struct port *p = arg;
+
+	return capacity_take(p->worker->capacity);
+}
+
+static bool takes_one_more(void *arg)
+{
 	struct worker *w = arg;
 
 	return capacity_take(w->capacity);
+}
+
+static void on_member_failed(void *arg)
+{
+	struct worker *w = arg;
+
+	wakeup_ring(w->barrier->control);
 }
 
 static void on_session_ended(void *arg)
@@ -33,21 +47,32 @@ static void on_session_ended(void *arg)
 		loop_timer_start(&w->resume, 0); /* a client waits for just this */
 }
 
-/* Nobody is routed: the client is closed at once, as by stolon-proxy. */
-static void refuse(struct worker *w, int fd)
+static const struct {
+	const char *text;
+	enum close_reason reason;
+} refusals[PORT_COUNT] = {
+	[PORT_LEADER] = {"clients closed, nobody is routed", CLOSE_NO_LEADER},
+	[PORT_DIRECT] = {"clients of the direct port closed, there is no member to lead to",
+			 CLOSE_NO_MEMBER},
+};
+
+/* There is nobody: the client is closed at once, as by stolon-proxy. */
+static void refuse(struct port *p, int fd)
 {
+	struct worker *w = p->worker;
+	enum close_reason reason = refusals[p->kind].reason;
 	int64_t now_ms = clock_boot_ms();
 
 	close(fd);
 	capacity_give_back(w->capacity);
-	session_stats_add(&w->sessions.stats.closed[CLOSE_NO_LEADER], 1);
-	w->refused++;
-	if (now_ms - w->refused_logged_ms < REFUSED_LOG_EVERY_MS)
+	session_stats_add(&w->sessions.stats.closed[reason], 1);
+	p->refused++;
+	if (now_ms - p->refused_logged_ms < REFUSED_LOG_EVERY_MS)
 		return;
-	log_info("clients closed, nobody is routed", log_text("reason", "no-leader"),
-		 log_number("count", w->refused));
-	w->refused = 0;
-	w->refused_logged_ms = now_ms;
+	log_info(refusals[p->kind].text, log_text("reason", close_reason_label(reason)),
+		 log_number("count", p->refused));
+	p->refused = 0;
+	p->refused_logged_ms = now_ms;
 }
 
 /* The pause is over only when nobody waits any more: until then each session that
@@ -62,7 +87,8 @@ static void note_resumed(struct worker *w)
 
 static void accept_unused(int error, void *arg)
 {
-	struct worker *w = arg;
+	struct port *p = arg;
+	struct worker *w = p->worker;
 
 	capacity_give_back(w->capacity);
 	if (error == -EAGAIN)
@@ -90,24 +116,31 @@ static struct worker *choose_worker(struct worker *w)
 	return own - load_of(least) >= margin ? least : w;
 }
 
-static void serve(struct worker *w, int fd, const struct addr *addr)
+static void serve(struct port *p, int fd, const struct addr *addr)
 {
-	session_list_refresh(&w->sessions);
-	if (snapshot_is_open(w->sessions.snapshot, clock_boot_ms()))
-		session_start(&w->sessions, fd, addr);
-	else
-		refuse(w, fd);
+	struct session_list *sessions = &p->worker->sessions;
+
+	session_list_refresh(sessions);
+	if (p->kind == PORT_DIRECT) {
+		if (!session_start_direct(sessions, fd, addr))
+			refuse(p, fd);
+	} else if (snapshot_is_open(sessions->snapshot, clock_boot_ms())) {
+		session_start(sessions, fd, addr);
+	} else {
+		refuse(p, fd);
+	}
 }
 
 static void on_accepted(int fd, const struct addr *addr, void *arg)
 {
-	struct worker *w = arg;
+	struct port *p = arg;
+	struct worker *w = p->worker;
 	struct worker *chosen = choose_worker(w);
 
-	if (chosen != w && handoff_push(&chosen->handed, fd, addr) == 0)
+	if (chosen != w && handoff_push(&chosen->handed, fd, p->kind, addr) == 0)
 		wakeup_ring(&chosen->wakeup);
 	else
-		serve(w, fd, addr);
+		serve(p, fd, addr);
 }
 
 static void serve_handed(struct worker *w)
@@ -116,23 +149,37 @@ static void serve_handed(struct worker *w)
 
 	while (client != NULL) {
 		struct handed *next = client->next;
-		serve(w, client->fd, &client->addr);
+		serve(&w->ports[client->port], client->fd, &client->addr);
 		free(client);
 		client = next;
 	}
 }
 
-static void on_accept_paused(int error, void *arg)
+static size_t listener_count(const struct port *p)
 {
-	struct worker *w = arg;
+	return p->listeners == NULL ? 0 : p->listeners->count;
+}
 
-	for (size_t i = 0; i < w->listener_count; i++)
-		listener_pause(&w->listeners->items[i]);
+/* Every port: what is short is short for all. */
+static void pause_accepting(struct worker *w, int error)
+{
+	for (int i = 0; i < PORT_COUNT; i++) {
+		struct port *p = &w->ports[i];
+		for (size_t j = 0; j < listener_count(p); j++)
+			listener_pause(&p->listeners->items[j]);
+	}
 	loop_timer_start(&w->resume, RESUME_AFTER_MS);
 	if (w->paused)
 		return;
 	w->paused = true;
 	capacity_paused(w->capacity, error);
+}
+
+static void on_accept_paused(int error, void *arg)
+{
+	struct port *p = arg;
+
+	pause_accepting(p->worker, error);
 }
 
 static const struct listener_ops accept_ops = {
@@ -141,6 +188,20 @@ static const struct listener_ops accept_ops = {
 	.accepted = on_accepted,
 	.paused = on_accept_paused,
 };
+
+/* Whether somebody waits at it. */
+static bool resume_port(struct port *p)
+{
+	bool somebody_waits = false;
+
+	for (size_t i = 0; i < listener_count(p); i++) {
+		struct listener *l = &p->listeners->items[i];
+		if (listener_resume(l) < 0)
+			loop_timer_start(&p->worker->resume, RESUME_AFTER_MS);
+		somebody_waits = somebody_waits || listener_has_client(l);
+	}
+	return somebody_waits;
+}
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
@@ -152,12 +213,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	}
 	capacity_give_back(w->capacity);
 	bool somebody_waits = false;
-	for (size_t i = 0; i < w->listener_count; i++) {
-		struct listener *l = &w->listeners->items[i];
-		if (listener_resume(l) < 0)
-			loop_timer_start(&w->resume, RESUME_AFTER_MS);
-		somebody_waits = somebody_waits || listener_has_client(l);
-	}
+	for (int i = 0; i < PORT_COUNT; i++)
+		somebody_waits = resume_port(&w->ports[i]) || somebody_waits;
 	if (!somebody_waits)
 		note_resumed(w);
 }
@@ -167,37 +224,36 @@ static void listeners_free(struct loop_garbage *garbage)
 	free(CONTAINER_OF(garbage, struct listeners, garbage));
 }
 
-static void stop_listening(struct worker *w)
+static void stop_listening(struct port *p)
 {
-	for (size_t i = 0; i < w->listener_count; i++)
-		listener_stop(&w->listeners->items[i]);
-	w->listener_count = 0;
-	listen_set_unref(&w->listen);
+	for (size_t i = 0; i < listener_count(p); i++)
+		listener_stop(&p->listeners->items[i]);
+	listen_set_unref(&p->listen);
 	/* An accepted client may have brought the news: its listener is in use. */
-	struct listeners *stopped = TAKE_PTR(w->listeners);
+	struct listeners *stopped = TAKE_PTR(p->listeners);
 	if (stopped != NULL)
-		loop_free_later(&w->loop, &stopped->garbage, listeners_free);
+		loop_free_later(&p->worker->loop, &stopped->garbage, listeners_free);
 }
 
-static void follow_listen_set(struct worker *w, struct listen_set *set)
+static void follow_listen_set(struct port *p, struct listen_set *set)
 {
-	if (w->listen == set)
+	struct worker *w = p->worker;
+
+	if (p->listen == set)
 		return;
-	stop_listening(w);
-	loop_timer_stop(&w->resume);
-	note_resumed(w);
+	stop_listening(p);
 	if (set == NULL)
 		return;
-	w->listeners =
-		calloc(1, sizeof(*w->listeners) + listen_set_count(set) * sizeof(struct listener));
-	if (w->listeners == NULL)
+	p->listeners =
+		calloc(1, sizeof(*p->listeners) + listen_set_count(set) * sizeof(struct listener));
+	if (p->listeners == NULL)
 		return; /* the next snapshot tries again */
-	w->listen = listen_set_ref(set);
+	p->listen = listen_set_ref(set);
 	for (size_t i = 0; i < listen_set_count(set); i++) {
-		int r = listener_start(&w->listeners->items[w->listener_count++], &w->loop,
-				       listen_set_fd(set, i, w->index), &accept_ops, w);
+		int r = listener_start(&p->listeners->items[p->listeners->count++], &w->loop,
+				       listen_set_fd(set, i, w->index), &accept_ops, p);
 		if (r < 0)
-			on_accept_paused(r, w);
+			pause_accepting(w, r);
 	}
 }
 
@@ -227,7 +283,8 @@ static void adopt(void *arg)
 	drop_barrier_mark(w->barrier, w->index, next->drop_generation);
 	session_list_finish_cut(&w->sessions, &cut);
 	boot_timer_set(&w->deadline, next->valid_until_ms);
-	follow_listen_set(w, next->listen);
+	follow_listen_set(&w->ports[PORT_LEADER], next->listen);
+	follow_listen_set(&w->ports[PORT_DIRECT], next->direct_listen);
 	if (count > 0)
 		log_info("worker: sessions cut", log_number("worker", w->index),
 			 log_number("count", count),
@@ -273,7 +330,8 @@ static void worker_free(struct worker *w)
 		free(client);
 		client = next;
 	}
-	stop_listening(w);
+	for (int i = 0; i < PORT_COUNT; i++)
+		stop_listening(&w->ports[i]);
 	if (w->loop.base != NULL)
 		loop_timer_stop(&w->resume);
 	session_list_deinit(&w->sessions);
@@ -297,7 +355,14 @@ int worker_start(struct worker *crew, unsigned index, unsigned crew_size,
 			     .crew_size = crew_size,
 			     .barrier = barrier,
 			     .capacity = capacity};
-	w->host = (struct session_host){has_news, adopt, on_session_ended, w};
+	for (int i = 0; i < PORT_COUNT; i++)
+		w->ports[i] = (struct port){.worker = w, .kind = (enum port_kind)i};
+	w->host = (struct session_host){.has_news = has_news,
+					.adopt = adopt,
+					.takes_one_more = takes_one_more,
+					.ended = on_session_ended,
+					.member_failed = on_member_failed,
+					.arg = w};
 	w->wakeup.fd = -1;
 	w->deadline.fd = -1;
 	int r = closed == NULL ? -ENOMEM : loop_init(&w->loop);
@@ -355,6 +420,6 @@ bool worker_is_behind(const struct worker *worker)
 
 bool worker_is_overdue(const struct worker *worker, int64_t now_ms)
 {
-	return atomic_load_explicit(&worker->sessions.servers, memory_order_relaxed) > 0 &&
+	return atomic_load_explicit(&worker->sessions.fenced, memory_order_relaxed) > 0 &&
 	       now_ms >= atomic_load_explicit(&worker->valid_until_ms, memory_order_relaxed);
 }

@@ -25,12 +25,27 @@ static void on_ended(void *arg)
 	((struct rig *)arg)->ended++;
 }
 
+static bool takes_one_more(void *arg)
+{
+	return true;
+}
+
+static void on_member_failed(void *arg)
+{
+	((struct rig *)arg)->members_failed++;
+}
+
 int rig_setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 
 	r->settings = (struct session_settings){.connect_timeout_ms = 2000};
-	r->host = (struct session_host){has_news, adopt, on_ended, r};
+	r->host = (struct session_host){.has_news = has_news,
+					.adopt = adopt,
+					.takes_one_more = takes_one_more,
+					.ended = on_ended,
+					.member_failed = on_member_failed,
+					.arg = r};
 	assert_int_equal(loop_init(&r->loop), 0);
 	assert_int_equal(session_list_init(&r->list, &r->loop, &r->settings, &r->host, 1, 1), 0);
 	r->listener = listen_on_loopback(128, &r->server);
@@ -125,6 +140,7 @@ void rig_publish(struct rig *rig, struct target *target)
 	rig->news = snapshot_new(++rig->drop_generation, 1, rig->term, rig->valid_until_ms, target,
 				 NULL);
 	assert_non_null(rig->news);
+	snapshot_set_direct(rig->news, rig->members, NULL);
 }
 
 unsigned rig_adopt(struct rig *rig)

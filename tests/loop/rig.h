@@ -19,12 +19,14 @@ struct rig {
 	struct session_list list;
 	struct snapshot *news; /* waits to be adopted */
 	struct target *target;
+	struct member_set *members; /* of the next snapshot; borrowed, NULL: none */
 	uint64_t term;
 	uint64_t drop_generation;
 	int64_t valid_until_ms;
 	unsigned ended;
-	int listener;       /* of the server */
-	struct addr server; /* its address */
+	unsigned members_failed; /* times it was told of one */
+	int listener;            /* of the server */
+	struct addr server;      /* its address */
 };
 
 /* cmocka fixtures: *state is a struct rig that routes to its own listener. */

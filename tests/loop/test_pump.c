@@ -18,6 +18,7 @@ struct pump_rig {
 	int sink;
 	int gate_calls;
 	int gate_denies_from; /* calls from this one on are denied; 0: none */
+	bool gate_waits;      /* to deny is to let wait */
 };
 
 static int setup(void **state, enum splice_mode splice)
@@ -66,12 +67,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool gate(void *arg)
+static enum pump_gate_answer gate(void *arg)
 {
 	struct pump_rig *r = arg;
 
 	r->gate_calls++;
-	return r->gate_denies_from == 0 || r->gate_calls < r->gate_denies_from;
+	if (r->gate_denies_from == 0 || r->gate_calls < r->gate_denies_from)
+		return PUMP_GATE_OPEN;
+	return r->gate_waits ? PUMP_GATE_WAITS : PUMP_GATE_SHUT;
 }
 
 static enum pump_result step(struct pump_rig *r)
@@ -166,6 +169,25 @@ static void test_denied_held_bytes_are_not_sent(void **state)
 	assert_int_equal(step(r), PUMP_NOT_PERMITTED);
 	peer_receive(&r->to, 64 << 20);
 	assert_int_equal(r->to.received, moved);
+}
+
+/* Held up, not lost: they go on when the gate opens. */
+static void test_bytes_that_wait_at_the_gate_are_kept(void **state)
+{
+	struct pump_rig *r = *state;
+
+	peer_send(&r->from, 100);
+	r->gate_denies_from = 1;
+	r->gate_waits = true;
+	assert_int_equal(step(r), PUMP_NOT_PERMITTED);
+	assert_int_equal(step(r), PUMP_NOT_PERMITTED);
+	peer_receive(&r->to, 1000);
+	assert_int_equal(r->to.received, 0);
+	r->gate_denies_from = 0;
+	assert_int_equal(step(r), PUMP_RAN);
+	peer_receive(&r->to, 1000);
+	assert_int_equal(r->to.received, 100);
+	assert_int_equal(r->pump.bytes, 100);
 }
 
 /* The permission is asked after the read: what the client sends later is not
@@ -297,6 +319,7 @@ int main(void)
 		BOTH(test_end_of_source_waits_for_held_bytes),
 		BOTH(test_denied_bytes_are_not_sent),
 		BOTH(test_denied_held_bytes_are_not_sent),
+		BOTH(test_bytes_that_wait_at_the_gate_are_kept),
 		COPIED(test_permission_is_asked_for_each_read),
 		COPIED(test_work_of_a_run_is_bounded),
 		BOTH(test_broken_sink_frees_what_is_held),

@@ -11,6 +11,10 @@
 
 #define MANY 128
 
+/* Rules under which sessions begin while the leader is routed, and after the deadline. */
+#define AS_OPEN   (1u << MEMBER_STANDBY | 1u << MEMBER_TIMED | 1u << MEMBER_FENCED)
+#define AS_CLOSED (1u << MEMBER_STANDBY)
+
 /* A set whose entries may be changed as a test goes on. */
 struct fixture {
 	struct member_set *set;
@@ -38,7 +42,7 @@ static struct fixture setup(enum member_balance balance, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		entries[i] = (struct member_entry){make_member(), MEMBER_STANDBY, 0, true};
-	f.set = member_set_new(balance, false, entries, count);
+	f.set = member_set_new(balance, entries, count);
 	assert_non_null(f.set);
 	for (size_t i = 0; i < count; i++)
 		member_unref(&entries[i].member);
@@ -53,7 +57,7 @@ static void teardown(struct fixture *f)
 /* Picks and notes who it was; a session stays there if it is to be counted. */
 static void pick(struct fixture *f, uint64_t *random, bool counted)
 {
-	const struct member_entry *entry = balancer_pick(f->set, true, random);
+	const struct member_entry *entry = balancer_pick(f->set, AS_OPEN, random);
 
 	assert_non_null(entry);
 	f->picks[entry - f->set->entries]++;
@@ -89,7 +93,7 @@ struct pick_case {
 	const char *what;
 	struct member_case members[4];
 	size_t count;
-	bool fenced_too;
+	unsigned rules;
 	unsigned wanted; /* a bit for each that has to be picked now and then; no others */
 };
 
@@ -101,6 +105,10 @@ struct pick_case {
 	{                                                                                          \
 		MEMBER_FENCED, rank, true, failed                                                  \
 	}
+#define TIMED(rank, failed)                                                                        \
+	{                                                                                          \
+		MEMBER_TIMED, rank, true, failed                                                   \
+	}
 #define HELD(rank)                                                                                 \
 	{                                                                                          \
 		MEMBER_HELD, rank, true, false                                                     \
@@ -111,32 +119,42 @@ struct pick_case {
 	}
 
 static const struct pick_case pick_cases[] = {
-	{"nobody", {{0}}, 0, true, 0},
-	{"the only one", {STANDBY(0, false)}, 1, false, 1},
-	{"the only one, failed", {STANDBY(0, true)}, 1, false, 1},
-	{"all of one rank", {STANDBY(5, false), STANDBY(5, false), STANDBY(5, false)}, 3, false, 7},
-	{"the lowest rank", {STANDBY(2, false), STANDBY(1, false), STANDBY(2, false)}, 3, false, 2},
-	{"a failed one is skipped", {STANDBY(0, true), STANDBY(0, false)}, 2, false, 2},
+	{"nobody", {{0}}, 0, AS_OPEN, 0},
+	{"the only one", {STANDBY(0, false)}, 1, AS_CLOSED, 1},
+	{"the only one, failed", {STANDBY(0, true)}, 1, AS_CLOSED, 1},
+	{"all of one rank",
+	 {STANDBY(5, false), STANDBY(5, false), STANDBY(5, false)},
+	 3,
+	 AS_CLOSED,
+	 7},
+	{"the lowest rank",
+	 {STANDBY(2, false), STANDBY(1, false), STANDBY(2, false)},
+	 3,
+	 AS_CLOSED,
+	 2},
+	{"a failed one is skipped", {STANDBY(0, true), STANDBY(0, false)}, 2, AS_CLOSED, 2},
 	{"a rank that failed is left",
 	 {STANDBY(0, true), STANDBY(1, false), STANDBY(0, true), STANDBY(2, false)},
 	 4,
-	 false,
+	 AS_CLOSED,
 	 2},
-	{"all failed", {STANDBY(0, true), STANDBY(0, true)}, 2, false, 3},
-	{"all failed, ranks count", {STANDBY(1, true), STANDBY(0, true)}, 2, false, 2},
-	{"fenced only if they may", {FENCED(0, false), STANDBY(1, false)}, 2, false, 2},
-	{"fenced as they may", {FENCED(0, false), STANDBY(1, false)}, 2, true, 1},
-	{"fenced and standby alike", {FENCED(0, false), STANDBY(0, false)}, 2, true, 3},
-	{"nobody but fenced", {FENCED(0, false), FENCED(1, false)}, 2, false, 0},
-	{"rather failed than fenced", {STANDBY(0, true), FENCED(1, false)}, 2, false, 1},
-	{"held never", {HELD(0), STANDBY(1, true)}, 2, true, 2},
-	{"nobody but held", {HELD(0), HELD(0)}, 2, true, 0},
+	{"all failed", {STANDBY(0, true), STANDBY(0, true)}, 2, AS_CLOSED, 3},
+	{"all failed, ranks count", {STANDBY(1, true), STANDBY(0, true)}, 2, AS_CLOSED, 2},
+	{"fenced only if they may", {FENCED(0, false), STANDBY(1, false)}, 2, AS_CLOSED, 2},
+	{"fenced as they may", {FENCED(0, false), STANDBY(1, false)}, 2, AS_OPEN, 1},
+	{"fenced and standby alike", {FENCED(0, false), STANDBY(0, false)}, 2, AS_OPEN, 3},
+	{"nobody but fenced", {FENCED(0, false), FENCED(1, false)}, 2, AS_CLOSED, 0},
+	{"rather failed than fenced", {STANDBY(0, true), FENCED(1, false)}, 2, AS_CLOSED, 1},
+	{"timed only in time", {TIMED(0, false), STANDBY(1, false)}, 2, AS_CLOSED, 2},
+	{"timed as in time", {TIMED(0, false), STANDBY(1, false)}, 2, AS_OPEN, 1},
+	{"held never", {HELD(0), STANDBY(1, true)}, 2, AS_OPEN, 2},
+	{"nobody but held", {HELD(0), HELD(0)}, 2, AS_OPEN, 0},
 	{"closed to new ones never",
 	 {CLOSED(MEMBER_STANDBY, 0), CLOSED(MEMBER_FENCED, 0), STANDBY(1, true)},
 	 3,
-	 true,
+	 AS_OPEN,
 	 4},
-	{"nobody but closed", {CLOSED(MEMBER_STANDBY, 0), CLOSED(MEMBER_FENCED, 0)}, 2, true, 0},
+	{"nobody but closed", {CLOSED(MEMBER_STANDBY, 0), CLOSED(MEMBER_FENCED, 0)}, 2, AS_OPEN, 0},
 };
 
 static void set_up_members(struct member_set *set, const struct pick_case *c)
@@ -160,7 +178,7 @@ static void check_pick_case(const struct pick_case *c, enum member_balance balan
 		wanted &= -wanted; /* the lowest bit */
 	set_up_members(f.set, c);
 	for (size_t i = 0; i < 200; i++) {
-		const struct member_entry *e = balancer_pick(f.set, c->fenced_too, &f.random);
+		const struct member_entry *e = balancer_pick(f.set, c->rules, &f.random);
 		if (e != NULL)
 			picked |= 1u << (e - f.set->entries);
 		else if (wanted != 0)
@@ -184,7 +202,7 @@ static void test_no_set_has_nobody(void **state)
 {
 	uint64_t random = 1;
 
-	assert_null(balancer_pick(NULL, true, &random));
+	assert_null(balancer_pick(NULL, AS_OPEN, &random));
 }
 
 /* How it spreads */

@@ -23,7 +23,7 @@ static struct member *make_member(const char *ip)
 
 static struct member_set *make_set(const struct member_entry *entries, size_t count)
 {
-	struct member_set *s = member_set_new(MEMBER_LEAST, false, entries, count);
+	struct member_set *s = member_set_new(MEMBER_LEAST, entries, count);
 
 	assert_non_null(s);
 	return s;
@@ -48,7 +48,7 @@ static void test_a_set_holds_its_members(void **state)
 {
 	struct member *m = make_member("10.0.0.1");
 	struct member_entry entries[] = {{m, MEMBER_FENCED, 3, true}};
-	struct member_set *s = member_set_new(MEMBER_FIRST, true, entries, 1);
+	struct member_set *s = member_set_new(MEMBER_FIRST, entries, 1);
 	struct member_set *other = member_set_ref(s);
 
 	assert_non_null(s);
@@ -57,7 +57,6 @@ static void test_a_set_holds_its_members(void **state)
 	member_set_unref(&s);
 	assert_null(s);
 	assert_int_equal(other->balance, MEMBER_FIRST);
-	assert_true(other->strict);
 	assert_int_equal(other->count, 1);
 	assert_int_equal(other->entries[0].rule, MEMBER_FENCED);
 	assert_int_equal(other->entries[0].rank, 3);
@@ -124,8 +123,7 @@ static void test_equal_sets_agree_in_everything(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		check_equal(s, make_set(others[i], 2), false);
 	check_equal(s, make_set(same, 1), false);
-	check_equal(s, member_set_new(MEMBER_RANDOM, false, same, 2), false);
-	check_equal(s, member_set_new(MEMBER_LEAST, true, same, 2), false);
+	check_equal(s, member_set_new(MEMBER_RANDOM, same, 2), false);
 	check_equal(s, NULL, false);
 	check_equal(NULL, make_set(NULL, 0), false);
 	check_equal(NULL, NULL, true);
