@@ -17,13 +17,13 @@ struct nearness {
 	unsigned count;                       /* of all samples so far */
 };
 
-/* took_us, or NEARNESS_UNREACHABLE. */
+/* took_us, not negative, or NEARNESS_UNREACHABLE. One to begin with is all zero. */
 void nearness_note(struct nearness *nearness, int64_t took_us);
 /* The median of the last three, of two the greater; NEARNESS_UNREACHABLE while
  * nothing is known or it does not answer. */
 int64_t nearness_us(const struct nearness *nearness);
 /* Whether a session should rather go to `a` than to `b`, where b is where they go now:
- * by more than a fifth and by more than 200 microseconds. */
+ * by more than a quarter and by more than 200 microseconds. */
 bool nearness_is_clearly_less(const struct nearness *a, const struct nearness *b);
 
 #endif
