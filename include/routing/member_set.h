@@ -55,6 +55,12 @@ struct member *member_new(struct target *target);
 struct member *member_ref(struct member *member);
 void member_unref(struct member **member);
 
+/* Whether a session is on it at this moment. */
+static inline bool member_is_in_use(const struct member *member)
+{
+	return atomic_load_explicit(&member->sessions, memory_order_relaxed) > 0;
+}
+
 /* Copies the entries and takes references of their members. NULL without memory. */
 struct member_set *member_set_new(enum member_balance balance, const struct member_entry *entries,
 				  size_t count);

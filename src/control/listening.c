@@ -55,8 +55,13 @@ int listening_new(const struct listening_settings *settings, struct dns *dns, un
 	l->arg = arg;
 	l->port = port;
 	l->count = settings->count;
-	for (size_t i = 0; i < l->count; i++)
-		l->places[i] = (struct place){.owner = l, .text = settings->addresses[i]};
+	for (size_t i = 0; i < l->count; i++) {
+		struct place *p = &l->places[i];
+		*p = (struct place){.owner = l, .text = settings->addresses[i]};
+		/* Whom it would be in the way of can be asked before it is opened. */
+		if (*p->text != '/' && addr_parse_ip(p->text, port, &p->address.addr) < 0)
+			p->address.addr = (struct addr){0};
+	}
 	*ret_listening = l;
 	return 0;
 }
@@ -82,13 +87,16 @@ void listening_free(struct listening **listening)
 
 static void report_failure(struct listening *l, const char *address, int error)
 {
-	char text[LISTEN_TEXT_SIZE + 120];
+	char text[LISTEN_TEXT_SIZE + 200];
+	const char *hint = l->settings->in_use_hint;
 
 	if (l->logged_error == error)
 		return;
 	l->logged_error = error;
-	snprintf(text, sizeof(text), "failed to start proxy: listen %s: %s", address,
-		 err_text(error));
+	if (error != -EADDRINUSE || hint == NULL)
+		hint = "";
+	snprintf(text, sizeof(text), "failed to start proxy: listen %s: %s%s", address,
+		 err_text(error), hint);
 	log_error("cannot listen, tried again at every check", log_stolon("check function error"),
 		  log_text("error", text));
 }

@@ -201,5 +201,7 @@ bool listen_address_is_reached_by(const struct listen_address *address, const st
 		return true;
 	if (addr_is_any(target)) /* the kernel turns it into a loopback address */
 		return addr_is_any(own) || addr_is_local(own);
-	return addr_is_any(own) && addr_is_local(target);
+	/* 0.0.0.0 leaves the IPv6 addresses to others, :: takes all. */
+	bool covers_family = own->sa.sa_family == AF_INET6 || target->sa.sa_family == AF_INET;
+	return addr_is_any(own) && covers_family && addr_is_local(target);
 }

@@ -1,0 +1,49 @@
+/* The leader's positions as a short history, in which a member's position is found. */
+#include "routing/lag.h"
+
+#include <string.h>
+
+/* Points closer than this are one: the history reaches back a minute at least. */
+#define APART_MS 1000
+
+void lag_note(struct lag_history *history, const struct view *view, int64_t now_ms)
+{
+	struct lag_history *h = history;
+	const struct view_member *leader =
+		view_status(view) == VIEW_OK ? view_find_member(view, view_leader_uid(view)) : NULL;
+
+	if (leader == NULL)
+		return;
+	struct lag_point *last = h->count > 0 ? &h->points[h->count - 1] : NULL;
+	if (last != NULL && leader->wal_position == last->position)
+		return;
+	if (last != NULL && leader->wal_position < last->position)
+		h->count = 0; /* another leader, which begins further back */
+	if (h->count > 1 && last->at_ms - h->points[h->count - 2].at_ms < APART_MS) {
+		last->position = leader->wal_position; /* a lag too long, by less than that */
+		return;
+	}
+	if (h->count == LAG_HISTORY)
+		memmove(h->points, h->points + 1, --h->count * sizeof(h->points[0]));
+	h->points[h->count++] = (struct lag_point){now_ms, leader->wal_position};
+}
+
+struct lag lag_of(const struct lag_history *history, uint64_t position, int64_t now_ms)
+{
+	size_t i = 0;
+
+	if (history->count == 0 || position >= history->points[history->count - 1].position)
+		return (struct lag){0};
+	while (history->points[i].position <= position)
+		i++;
+	return (struct lag){
+		.bytes = history->points[history->count - 1].position - position,
+		.ms = now_ms - history->points[i].at_ms,
+	};
+}
+
+bool lag_is_within(const struct lag *lag, const struct lag_limit *limit)
+{
+	return (limit->bytes == 0 || lag->bytes <= limit->bytes) &&
+	       (limit->ms == 0 || lag->ms <= limit->ms);
+}
