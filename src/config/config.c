@@ -3,15 +3,11 @@
  * before anything else runs. */
 #include "config/config.h"
 
-#include <ctype.h>
-#include <sched.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "config/option_source.h"
 #include "config_private.h"
-#include "net/dns_channel.h"
 #include "session/pump.h"
 
 #define OPTION_TARGET struct config
@@ -22,9 +18,6 @@
 #define GROUP_SESSION "Sessions"
 #define GROUP_LOG     "Logging"
 #define GROUP_PROCESS "Process"
-
-#define LONGEST_LABEL     63
-#define LONGEST_HOST_NAME 253
 
 /* The first name of a backend is the one the store knows, the others are
  * aliases. A backend whose first name is unlisted is not built yet. */
@@ -68,10 +61,6 @@ static const struct option_choice log_formats[] = {
 	{"stolon", LOG_FORMAT_STOLON, false},
 	{NULL, 0, false},
 };
-
-static bool accepts_listen_address(const char *text);
-static bool accepts_server(const char *text);
-static bool accepts_port(const char *text);
 
 static const struct option rows[] = {
 	OPT_TEXT(GROUP_STORE, "cluster-name", cluster_name, "NAME", NULL,
@@ -122,12 +111,12 @@ static const struct option rows[] = {
 	OPT_LIST(GROUP_LISTEN, "listen-address", listen.addresses, "ADDRESS", "127.0.0.1",
 		 "IP address, host name or path of a unix socket; may be repeated or a comma list. "
 		 "Empty, 0.0.0.0 or :: for all.",
-		 .accepts = accepts_listen_address,
+		 .accepts = config_accepts_listen_address,
 		 .allowed = "an IP address without port, a host name or the path of a unix "
 			    "socket (at most 107 bytes), or a comma list of these",
 		 .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_LISTEN, "port", listen.port, "PORT", "5432", "Port or service name.",
-		 .accepts = accepts_port, .allowed = "1 to 65535 or the name of a service",
+		 .accepts = config_accepts_port, .allowed = "1 to 65535 or the name of a service",
 		 .marks = OPTION_STOLON | OPTION_NO_URL),
 	OPT_BOOL(GROUP_LISTEN, "stop-listening", stop_listening, "true",
 		 "Stop listening once the store has been out of reach for too long.",
@@ -139,7 +128,7 @@ static const struct option rows[] = {
 	OPT_TEXT(GROUP_DNS, "dns-server", dns.server, "ADDRESS[:PORT]", NULL,
 		 "Name server to ask instead of those of resolv.conf. Where neither is: "
 		 "FLY_NAMESERVER.",
-		 .accepts = accepts_server,
+		 .accepts = config_accepts_server,
 		 .allowed = "an IP address, or one with a port such as 127.0.0.1:53 or [::1]:53"),
 	OPT_CHOICE(GROUP_DNS, "dns-prefer", dns_prefer, "FAMILY", NULL, dns_preferences,
 		   "Which addresses of a name come first, or are looked up alone. Not given: ipv4, "
@@ -192,56 +181,6 @@ static const struct option rows[] = {
 };
 
 static const struct option_table table = {rows, ARRAY_LEN(rows), "PGSPLICE_", "STPROXY_"};
-
-static bool is_host_name(const char *text)
-{
-	size_t length = strlen(text);
-	size_t label = 0;
-	bool numeric = true; /* the last label: then it is a mistyped IPv4 address */
-
-	if (length == 0 || length > LONGEST_HOST_NAME)
-		return false;
-	for (size_t i = 0; i < length; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c == '.' && label > 0 && i + 1 == length)
-			break; /* a name may end with a dot */
-		if (c == '.' && label > 0) {
-			label = 0;
-			numeric = true;
-			continue;
-		}
-		if (!isalnum(c) && c != '-' && c != '_')
-			return false;
-		numeric = numeric && isdigit(c);
-		if (++label > LONGEST_LABEL)
-			return false;
-	}
-	return !numeric;
-}
-
-static bool accepts_listen_address(const char *text)
-{
-	struct addr addr;
-
-	if (text[0] == '/')
-		return strlen(text) < sizeof(((struct sockaddr_un *)0)->sun_path);
-	return text[0] == '\0' || addr_parse_ip(text, 0, &addr) == 0 || is_host_name(text);
-}
-
-static bool accepts_server(const char *text)
-{
-	struct addr addr;
-
-	return dns_parse_server(text, &addr) == 0;
-}
-
-static bool accepts_port(const char *text)
-{
-	uint16_t port;
-
-	return addr_parse_port(text, &port) == 0;
-}
 
 static void print_help(FILE *out)
 {

@@ -1,5 +1,5 @@
-/* What has to hold between the options: stores and their endpoints, addresses
- * that mean the same, and values that are worked out. */
+/* What has to hold between the options: stores and their endpoints, and values
+ * that are worked out. */
 #include <ctype.h>
 #include <errno.h>
 #include <sched.h>
@@ -14,50 +14,6 @@
 
 #define MOST_AUTO_WORKERS 8 /* a few saturate a network card; more is for --workers to say */
 #define SCHEME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-."
-
-/* Whether list items are the same, or the wildcard covers b. */
-static bool covers(const char *a, const char *b)
-{
-	return strcmp(a, b) == 0 || (strcmp(a, "::") == 0 && b[0] != '/');
-}
-
-/* Makes items of one meaning look the same, then keeps what no other covers:
- * listening twice on an address fails. */
-static int settle_listen_addresses(struct option_list *list)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < list->count; i++) {
-		char *item = list->items[i];
-		struct addr addr;
-
-		if (*item == '\0' || (addr_parse_ip(item, 0, &addr) == 0 && addr_is_any(&addr))) {
-			char *all = strdup("::");
-			if (all == NULL)
-				return -ENOMEM;
-			list->items[i] = all;
-			free(item);
-		} else if (*item == '[') {
-			item[strlen(item) - 1] = '\0';
-			memmove(item, item + 1, strlen(item));
-		}
-	}
-	for (size_t i = 0; i < list->count; i++) {
-		char *item = list->items[i];
-		bool covered = false;
-
-		for (size_t j = 0; j < kept && !covered; j++)
-			covered = covers(list->items[j], item);
-		for (size_t j = i + 1; j < list->count && !covered; j++)
-			covered = covers(list->items[j], item) && !covers(item, list->items[j]);
-		if (covered)
-			free(item);
-		else
-			list->items[kept++] = item;
-	}
-	list->count = kept;
-	return 0;
-}
 
 static int available_cores(void)
 {
@@ -295,7 +251,7 @@ int config_check(struct config *config, char *const *envp, FILE *err)
 		r = check_store(config, envp, err);
 	if (r < 0)
 		return r;
-	r = settle_listen_addresses(&config->listen.addresses);
+	r = config_settle_addresses(&config->listen.addresses);
 	if (r < 0) {
 		fprintf(err, "--listen-address: %s\n", err_text(r));
 		return r;
