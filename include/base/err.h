@@ -10,7 +10,7 @@ enum {
 	ERR_SYNTAX,      /* text that does not parse */
 	ERR_RANGE,       /* a number outside of what is allowed */
 	ERR_TYPE,        /* JSON of another type than the field has */
-	ERR_UNIT,        /* a duration without its unit */
+	ERR_UNIT,        /* a duration or size without its unit */
 	ERR_NO_NAME,     /* the name does not exist (NXDOMAIN, or no address) */
 	ERR_DNS,         /* the name could not be looked up now */
 	ERR_NO_PERMIT,   /* the current snapshot forbids it */

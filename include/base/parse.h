@@ -19,4 +19,10 @@ MUST_CHECK int parse_bool(const char *text, bool *ret);
  * except for 0. ERR_SYNTAX, ERR_UNIT, ERR_RANGE past an int64. */
 MUST_CHECK int parse_duration(const char *text, int64_t *ret_ns);
 
+/* A size as PostgreSQL takes it, such as 16MB, 1.5 GB: a number, with a fraction
+ * perhaps, and one of B, kB, MB, GB, TB in any case, each 1024 of the one before.
+ * The unit is mandatory. Rounded down. ERR_SYNTAX, ERR_UNIT, ERR_RANGE past an
+ * int64. */
+MUST_CHECK int parse_bytes(const char *text, uint64_t *ret_bytes);
+
 #endif

@@ -16,7 +16,7 @@ const char *err_text(int error)
 	case ERR_TYPE:
 		return "wrong JSON type";
 	case ERR_UNIT:
-		return "missing unit in duration";
+		return "missing unit";
 	case ERR_NO_NAME:
 		return "no such host";
 	case ERR_DNS:

@@ -1,11 +1,12 @@
 /* Numbers, booleans and durations, with the exact rules of Go where stolon's
- * flags and cluster data follow them. */
+ * flags and cluster data follow them. Sizes are PostgreSQL's. */
 #include "base/parse.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 
@@ -67,38 +68,71 @@ static const struct duration_unit *find_unit(const char *text, size_t *ret_lengt
 	return NULL;
 }
 
-/* One "12.5s" of a duration; advances *at past it and adds to *sum. */
-static int parse_duration_part(const char **at, uint64_t *sum)
+/* A number such as 12.5: part / scale is what follows the point. */
+struct decimal {
+	uint64_t whole;
+	uint64_t part;
+	double scale;
+};
+
+/* Reads one without sign; advances *at past it. */
+static int parse_decimal(const char **at, struct decimal *ret)
 {
 	const char *p = *at;
-	uint64_t whole = 0;
-	uint64_t part = 0;
-	double scale = 1;
+	struct decimal d = {.scale = 1};
 	bool digits = false;
-	size_t length;
 
 	for (; isdigit((unsigned char)*p); p++, digits = true) {
-		if (__builtin_mul_overflow(whole, (uint64_t)10, &whole) ||
-		    __builtin_add_overflow(whole, (uint64_t)(*p - '0'), &whole))
+		if (__builtin_mul_overflow(d.whole, (uint64_t)10, &d.whole) ||
+		    __builtin_add_overflow(d.whole, (uint64_t)(*p - '0'), &d.whole))
 			return ERR_RANGE;
 	}
 	if (*p == '.') {
 		for (p++; isdigit((unsigned char)*p); p++, digits = true) {
-			if (part > INT64_MAX / 10)
+			if (d.part > INT64_MAX / 10)
 				continue; /* digits beyond any nanosecond */
-			part = part * 10 + (uint64_t)(*p - '0');
-			scale *= 10;
+			d.part = d.part * 10 + (uint64_t)(*p - '0');
+			d.scale *= 10;
 		}
 	}
 	if (!digits)
 		return ERR_SYNTAX;
+	*at = p;
+	*ret = d;
+	return 0;
+}
+
+/* Times a unit, rounded down. */
+static int scale_decimal(const struct decimal *d, uint64_t unit, uint64_t *ret)
+{
+	uint64_t part = (uint64_t)((double)d->part * ((double)unit / d->scale));
+	uint64_t whole;
+
+	if (__builtin_mul_overflow(d->whole, unit, &whole) ||
+	    __builtin_add_overflow(whole, part, &whole))
+		return ERR_RANGE;
+	*ret = whole;
+	return 0;
+}
+
+/* One "12.5s" of a duration; advances *at past it and adds to *sum. */
+static int parse_duration_part(const char **at, uint64_t *sum)
+{
+	const char *p = *at;
+	struct decimal number;
+	uint64_t ns;
+	size_t length;
+
+	int r = parse_decimal(&p, &number);
+	if (r < 0)
+		return r;
 	const struct duration_unit *unit = find_unit(p, &length);
 	if (unit == NULL)
 		return length == 0 ? ERR_UNIT : ERR_SYNTAX;
-	if (__builtin_mul_overflow(whole, unit->ns, &whole))
-		return ERR_RANGE;
-	whole += (uint64_t)((double)part * ((double)unit->ns / scale));
-	if (__builtin_add_overflow(*sum, whole, sum))
+	r = scale_decimal(&number, unit->ns, &ns);
+	if (r < 0)
+		return r;
+	if (__builtin_add_overflow(*sum, ns, sum))
 		return ERR_RANGE;
 	*at = p + length;
 	return 0;
@@ -125,4 +159,31 @@ int parse_duration(const char *text, int64_t *ret_ns)
 	}
 	*ret_ns = negative ? -(int64_t)sum : (int64_t)sum;
 	return 0;
+}
+
+int parse_bytes(const char *text, uint64_t *ret_bytes)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	const char *p = text;
+	struct decimal number;
+	uint64_t bytes;
+
+	int r = parse_decimal(&p, &number);
+	if (r < 0)
+		return r;
+	p += strspn(p, " ");
+	if (*p == '\0')
+		return ERR_UNIT;
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (strcasecmp(p, units[i]) != 0)
+			continue;
+		r = scale_decimal(&number, UINT64_C(1) << (10 * i), &bytes);
+		if (r < 0)
+			return r;
+		if (bytes > INT64_MAX)
+			return ERR_RANGE;
+		*ret_bytes = bytes;
+		return 0;
+	}
+	return ERR_SYNTAX;
 }

@@ -1,4 +1,4 @@
-/* base/parse: numbers, booleans and durations as Go reads them. */
+/* base/parse: numbers, booleans and durations as Go reads them, sizes as PostgreSQL. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,12 +81,65 @@ static void test_booleans_read_as_in_go(void **state)
 	assert_int_equal(parse_bool("", &value), ERR_SYNTAX);
 }
 
+static void test_sizes_read_as_in_postgresql(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+		uint64_t bytes;
+	} cases[] = {
+		{"16MB", 0, 16777216},
+		{"16mb", 0, 16777216},
+		{"16 MB", 0, 16777216},
+		{"1kB", 0, 1024},
+		{"1KB", 0, 1024},
+		{"512B", 0, 512},
+		{"512b", 0, 512},
+		{"0B", 0, 0},
+		{"2GB", 0, 2147483648},
+		{"3TB", 0, 3298534883328},
+		{"1.5GB", 0, 1610612736},
+		{".5kB", 0, 512},
+		{"0.9B", 0, 0},
+		{"9223372036854775807B", 0, INT64_MAX},
+		{"9223372036854775808B", ERR_RANGE, 0},
+		{"18446744073709551616B", ERR_RANGE, 0},
+		{"8388608TB", ERR_RANGE, 0},
+		{"99999999999TB", ERR_RANGE, 0},
+		{"16777215.99999999999999999999TB", ERR_RANGE, 0},
+		{"16", ERR_UNIT, 0},
+		{"16 ", ERR_UNIT, 0},
+		{"0", ERR_UNIT, 0},
+		{"", ERR_SYNTAX, 0},
+		{"MB", ERR_SYNTAX, 0},
+		{".MB", ERR_SYNTAX, 0},
+		{"16M", ERR_SYNTAX, 0},
+		{"16MiB", ERR_SYNTAX, 0},
+		{"16MB ", ERR_SYNTAX, 0},
+		{"16MB1kB", ERR_SYNTAX, 0},
+		{" 16MB", ERR_SYNTAX, 0},
+		{"-16MB", ERR_SYNTAX, 0},
+		{"+16MB", ERR_SYNTAX, 0},
+		{"0x10MB", ERR_SYNTAX, 0},
+		{"10s", ERR_SYNTAX, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint64_t bytes = 0;
+		int r = parse_bytes(cases[i].text, &bytes);
+		if (r != cases[i].result || bytes != cases[i].bytes)
+			fail_msg("\"%s\": %d, %llu bytes", cases[i].text, r,
+				 (unsigned long long)bytes);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_durations_read_as_in_go),
 		cmocka_unit_test(test_integers_are_whole_and_in_range),
 		cmocka_unit_test(test_booleans_read_as_in_go),
+		cmocka_unit_test(test_sizes_read_as_in_postgresql),
 	};
 
 	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);
