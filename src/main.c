@@ -36,6 +36,9 @@ static struct keepalive_settings with_defaults(struct keepalive_settings keepali
 
 static struct control_settings settings_of(const struct config *config)
 {
+	struct direct_settings direct = config->direct;
+
+	direct.listening.keepalive = with_defaults(config->client_keepalive);
 	return (struct control_settings){
 		.cluster_name = config->cluster_name,
 		.store_prefix = config->store_prefix,
@@ -45,6 +48,7 @@ static struct control_settings settings_of(const struct config *config)
 			      .count = config->listen.addresses.count,
 			      .port = config->listen.port,
 			      .keepalive = with_defaults(config->client_keepalive)},
+		.direct = direct,
 		.stop_listening = config->stop_listening,
 		.workers = {.workers = (unsigned)config->workers,
 			    .session = {.connect_timeout_ms = config->connect_timeout_ms,

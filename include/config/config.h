@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "config/option_table.h"
+#include "control/direct.h"
 #include "net/dns.h"
 #include "net/sock.h"
 #include "store/store.h"
@@ -41,6 +42,22 @@ struct config {
 	} listen;
 	bool stop_listening;
 	const char *metrics_listen_address;
+
+	/* Direct port: as given, and what that comes to. */
+	struct {
+		const char *target;
+		const char *port;
+		struct option_list addresses;
+		int balance;  /* enum direct_balance */
+		int fallback; /* enum direct_fallback */
+		const char *max_lag;
+		int on_promote;
+		int is_strict;
+	} direct_options;
+	char *direct_host; /* of direct.host; owned */
+	/* Complete but for the keepalive. Addresses as of listen, but "0.0.0.0" stands
+	 * for those of IPv4 alone; names and IPv6 addresses may be beside it. */
+	struct direct_settings direct;
 
 	/* Sessions. */
 	struct keepalive_settings client_keepalive;

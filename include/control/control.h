@@ -4,7 +4,7 @@
 #ifndef PGSPLICE_CONTROL_CONTROL_H
 #define PGSPLICE_CONTROL_CONTROL_H
 
-#include "control/listening.h"
+#include "control/direct.h"
 #include "store/store.h"
 #include "worker/worker_pool.h"
 
@@ -14,6 +14,7 @@ struct control_settings {
 	struct store_settings store;
 	struct dns_settings dns;
 	struct listening_settings listening;
+	struct direct_settings direct;
 	bool stop_listening; /* when the deadline passes */
 	struct worker_pool_settings workers;
 };

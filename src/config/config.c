@@ -14,6 +14,7 @@
 
 #define GROUP_STORE   "Cluster and store"
 #define GROUP_LISTEN  "Listening"
+#define GROUP_DIRECT  "Direct port"
 #define GROUP_DNS     "Host names"
 #define GROUP_SESSION "Sessions"
 #define GROUP_LOG     "Logging"
@@ -37,6 +38,33 @@ static const struct option_choice dns_preferences[] = {
 	{"ipv6", DNS_PREFER_IPV6, false},
 	{"ipv4-only", DNS_ONLY_IPV4, false},
 	{"ipv6-only", DNS_ONLY_IPV6, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice direct_balances[] = {
+	{"least", DIRECT_LEAST, false},
+	{"random", DIRECT_RANDOM, false},
+	{"nearest", DIRECT_NEAREST, false},
+	{"dns-order", DIRECT_DNS_ORDER, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice direct_fallbacks[] = {
+	{"none", DIRECT_FALLBACK_NONE, false},
+	{"leader", DIRECT_FALLBACK_LEADER, false},
+	{"any", DIRECT_FALLBACK_ANY, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice on_promote_modes[] = {
+	{"cut", ON_PROMOTE_CUT, false},
+	{"keep", ON_PROMOTE_KEEP, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice outage_modes[] = {
+	{"keep", false, false},
+	{"strict", true, false},
 	{NULL, 0, false},
 };
 
@@ -125,6 +153,52 @@ static const struct option rows[] = {
 		 "Where to serve /metrics; accepted, but not in this version.",
 		 .marks = OPTION_STOLON),
 
+	OPT_TEXT(
+		GROUP_DIRECT, "direct-target", direct_options.target, "TARGET", NULL,
+		"Opens the direct port and says whom its clients are led to: replicas, the healthy "
+		"standbys; local, the member on this machine; any, every member, also the leader; "
+		"or NAME:PORT, who is behind a name, without the leader. The IPv6 addresses of "
+		"the name come first unless --dns-prefer is given.",
+		.accepts = config_accepts_direct_target,
+		.allowed = "replicas, local, any or a host with its port, such as "
+			   "top1.nearest.of.app.internal:5433 or [fdaa::3]:5433"),
+	OPT_TEXT(GROUP_DIRECT, "direct-port", direct_options.port, "PORT", "5433",
+		 "Port or service name.", .accepts = config_accepts_port,
+		 .allowed = "1 to 65535 or the name of a service", .marks = OPTION_NO_URL),
+	OPT_LIST(GROUP_DIRECT, "direct-listen-address", direct_options.addresses, "ADDRESS", NULL,
+		 "As --listen-address, and the same where not given; but 0.0.0.0 is IPv4 alone.",
+		 .accepts = config_accepts_listen_address,
+		 .allowed = "an IP address without port, a host name or the path of a unix "
+			    "socket (at most 107 bytes), or a comma list of these"),
+	OPT_CHOICE(GROUP_DIRECT, "direct-balance", direct_options.balance, "MODE", "least",
+		   direct_balances,
+		   "Which of them: least, with fewer of our own sessions of two drawn; random; "
+		   "nearest, that answers fastest; dns-order, the first that accepts."),
+	OPT_CHOICE(GROUP_DIRECT, "direct-fallback", direct_options.fallback, "MODE", "none",
+		   direct_fallbacks,
+		   "Who else if none of them can be connected to: the leader, or any standby and "
+		   "then the leader."),
+	OPT_TEXT(GROUP_DIRECT, "direct-max-lag", direct_options.max_lag, "LAG", NULL,
+		 "Standbys further behind than this get no new sessions: a size such as 16MB, or a "
+		 "duration such as 10s.",
+		 .accepts = config_accepts_lag,
+		 .allowed = "a size such as 16MB (B, kB, MB, GB or TB) or a duration such as 10s "
+			    "(100ms to 24h); it needs a unit"),
+	OPT_CHOICE(GROUP_DIRECT, "direct-on-promote", direct_options.on_promote, "MODE", NULL,
+		   on_promote_modes,
+		   "What becomes of sessions on a standby that is made the leader. Not given: cut "
+		   "with --direct-target=replicas, else keep."),
+	OPT_CHOICE(
+		GROUP_DIRECT, "direct-outage", direct_options.is_strict, "MODE", "keep",
+		outage_modes,
+		"Sessions on standbys while the store is out of reach: keep them, or strict, cut "
+		"them as those on the leader are."),
+	OPT_TEXT(GROUP_DIRECT, "local-member", direct.local.name, "NAME", NULL,
+		 "Member on this machine: its name, its keeper's UID or its address. Not given: "
+		 "found."),
+	OPT_TEXT(GROUP_DIRECT, "keeper-state-file", direct.local.keeper_file, "FILE",
+		 "/data/keeperstate", "File in which the keeper of this machine has its UID."),
+
 	OPT_TEXT(GROUP_DNS, "dns-server", dns.server, "ADDRESS[:PORT]", NULL,
 		 "Name server to ask instead of those of resolv.conf. Where neither is: "
 		 "FLY_NAMESERVER.",
@@ -137,7 +211,7 @@ static const struct option rows[] = {
 		 "Look a name up again after this long, even if its answer holds for longer."),
 	OPT_MSEC(GROUP_DNS, "dns-stale", dns.stale_ms, "5m", 0, 86400000,
 		 "Keep the addresses of a name that no longer exists for this long; never those of "
-		 "the leader. Nothing uses it in this version."),
+		 "the leader."),
 
 	OPT_INT(GROUP_SESSION, "tcp-keepalive-idle", client_keepalive.idle_s, "0", 0, 32767,
 		"Seconds of silence before keepalive probes to a client; 0 means 15.",
@@ -228,6 +302,7 @@ void config_deinit(struct config *config)
 {
 	free(TAKE_PTR(config->store_password));
 	free(TAKE_PTR(config->store_token));
+	free(TAKE_PTR(config->direct_host));
 	config_url_free(&config->store_url_parts);
 	option_table_deinit(&table, config);
 }

@@ -251,7 +251,7 @@ int config_check(struct config *config, char *const *envp, FILE *err)
 		r = check_store(config, envp, err);
 	if (r < 0)
 		return r;
-	r = config_settle_addresses(&config->listen.addresses);
+	r = config_settle_addresses(&config->listen.addresses, false);
 	if (r < 0) {
 		fprintf(err, "--listen-address: %s\n", err_text(r));
 		return r;
@@ -264,5 +264,5 @@ int config_check(struct config *config, char *const *envp, FILE *err)
 		config->log.level = LOG_LEVEL_DEBUG;
 	if (config->workers == 0)
 		config->workers = available_cores();
-	return 0;
+	return config_settle_direct(config, err);
 }

@@ -12,6 +12,12 @@ enum backend {
 	BACKEND_KUBERNETES,
 };
 
+enum on_promote {
+	ON_PROMOTE_UNSET,
+	ON_PROMOTE_CUT,
+	ON_PROMOTE_KEEP,
+};
+
 /* Names of --store-backend. The first name of each is the one the store knows. */
 extern const struct option_choice config_backends[];
 
@@ -24,13 +30,27 @@ MUST_CHECK int config_take_store_url(struct config *config, enum backend backend
 				     FILE *err);
 void config_url_free(struct config_url **url);
 
-/* What a row accepts: an item of --listen-address, of --dns-server, a port. */
+/* Makes config->direct of what was given, when the rest is complete. */
+MUST_CHECK int config_settle_direct(struct config *config, FILE *err);
+
+/* What rows accept: an item of --listen-address, of --dns-server, a port, a host
+ * with its port (IPv6 in brackets); --direct-target and --direct-max-lag. */
 bool config_accepts_listen_address(const char *text);
 bool config_accepts_server(const char *text);
 bool config_accepts_port(const char *text);
+bool config_accepts_host_port(const char *text);
+bool config_accepts_direct_target(const char *text);
+bool config_accepts_lag(const char *text);
+
+/* The host without brackets, which the caller owns, and the port, which points into
+ * text. ERR_SYNTAX for what is not accepted, or -ENOMEM. */
+MUST_CHECK int config_take_host_port(const char *text, char **ret_host, const char **ret_port);
 
 /* Makes items of one meaning look the same, then keeps what no other covers:
- * listening twice on an address fails. Returns 0 or -ENOMEM. */
-MUST_CHECK int config_settle_addresses(struct option_list *list);
+ * listening twice on an address fails. A wildcard is "::" then; with ipv4_alone that
+ * of IPv4 stays "0.0.0.0". Returns 0 or -ENOMEM. */
+MUST_CHECK int config_settle_addresses(struct option_list *list, bool ipv4_alone);
+/* Whether listening on both lists, settled, at one port can fail. */
+bool config_addresses_overlap(const struct option_list *a, const struct option_list *b);
 
 #endif

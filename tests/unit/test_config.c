@@ -12,62 +12,8 @@
 #include <cmocka.h>
 
 #include "base/err.h"
-#include "config/config.h"
 #include "config/option_source.h"
-
-#define ARGS_MAX 8
-#define NEEDED   "--cluster-name=c", "--store-backend=file", "--store-endpoints=/store"
-
-/* One start of the program: what it said, and what it would do. */
-struct start {
-	struct config config;
-	enum config_outcome outcome;
-	char *out;
-	char *err;
-};
-
-static void start(struct start *s, const char *const *args, const char *const *env)
-{
-	static const char *const none[] = {NULL};
-	char *argv[3 + ARGS_MAX + 2] = {(char *)(uintptr_t) "pgsplice"};
-	size_t out_size;
-	size_t err_size;
-	int argc = 1;
-
-	for (; args[argc - 1] != NULL; argc++)
-		argv[argc] = (char *)(uintptr_t)args[argc - 1];
-	s->out = NULL;
-	s->err = NULL;
-	FILE *out = open_memstream(&s->out, &out_size);
-	FILE *err = open_memstream(&s->err, &err_size);
-	char *const *envp = (char *const *)(uintptr_t)(env != NULL ? env : none);
-	s->outcome = config_load(&s->config, argc, argv, envp, out, err);
-	fclose(out);
-	fclose(err);
-}
-
-static void end(struct start *s)
-{
-	config_deinit(&s->config);
-	free(s->out);
-	free(s->err);
-}
-
-/* Prefixes the arguments that every start needs. */
-static void start_with(struct start *s, const char *const *more, const char *const *env)
-{
-	const char *args[3 + ARGS_MAX + 1] = {NEEDED};
-
-	for (size_t i = 0; more[i] != NULL; i++)
-		args[3 + i] = more[i];
-	start(s, args, env);
-}
-
-static void assert_runs(const struct start *s)
-{
-	if (s->outcome != CONFIG_RUN || s->err[0] != '\0')
-		fail_msg("outcome %d: %s", (int)s->outcome, s->err);
-}
+#include "config_start.h"
 
 static void test_defaults_are_those_of_stolon(void **state)
 {
@@ -145,19 +91,6 @@ static void test_values_reach_their_module(void **state)
 	assert_string_equal(c->store.endpoints, "/there");
 	assert_int_equal(c->workers, 64);
 	end(&s);
-}
-
-/* A refusal is one line on stderr with all of the parts, nothing on stdout. */
-static void assert_refused(const struct start *s, const char *const *parts)
-{
-	const char *newline = strchr(s->err, '\n');
-
-	if (s->outcome != CONFIG_REFUSED || newline == NULL || newline[1] != '\0' || *s->out)
-		fail_msg("no refusal in one line: %d, \"%s\"", (int)s->outcome, s->err);
-	for (size_t i = 0; i < 3 && parts[i] != NULL; i++) {
-		if (strstr(s->err, parts[i]) == NULL)
-			fail_msg("no '%s' in: %s", parts[i], s->err);
-	}
 }
 
 static void test_refusals_have_stolons_words_and_name_the_flag(void **state)
