@@ -39,6 +39,8 @@ static struct control_settings settings_of(const struct config *config)
 	struct direct_settings direct = config->direct;
 
 	direct.listening.keepalive = with_defaults(config->client_keepalive);
+	direct.listening.in_use_hint =
+		" (by PostgreSQL? See --direct-port and --direct-listen-address)";
 	return (struct control_settings){
 		.cluster_name = config->cluster_name,
 		.store_prefix = config->store_prefix,

@@ -24,9 +24,9 @@ struct direct_settings {
 	enum direct_balance balance;
 	enum direct_fallback fallback;
 	struct lag_limit max_lag; /* beyond it a member gets no new sessions */
-	bool keeps_promoted;    /* sessions of a standby that becomes the leader */
-	bool strict;            /* standbys, too, only while the store confirms the leader */
-	int64_t dns_timeout_ms; /* for the first answer */
+	bool keeps_promoted;      /* sessions of a standby that becomes the leader */
+	bool strict;              /* standbys, too, only while the store confirms the leader */
+	int64_t dns_timeout_ms;   /* for the first answer */
 	struct local_member_settings local;
 	struct listening_settings listening;
 };
@@ -47,7 +47,7 @@ void direct_free(struct direct **direct);
 
 /* Takes the newest view; one without an acceptable cluster has no members. True if
  * workers must be told before anything is acknowledged: the set has changed. */
-bool direct_take_view(struct direct *direct, const struct view *view);
+bool direct_take_view(struct direct *direct, struct view *view);
 /* Opens the listeners or tries again; to be called whenever the store has answered. */
 void direct_open(struct direct *direct);
 /* Ends listening and leads to nobody any more. */

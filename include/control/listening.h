@@ -10,7 +10,7 @@ struct listening_settings {
 	size_t count;
 	const char *port;                    /* number or service name */
 	struct keepalive_settings keepalive; /* of accepted sockets */
-	const char *in_use_hint; /* appended when an address is taken; NULL: nothing */
+	const char *in_use_hint;             /* appended when an address is taken; NULL: nothing */
 };
 
 struct listening;

@@ -23,8 +23,8 @@ void roster_free(struct roster **roster);
 void roster_begin(struct roster *roster);
 /* The member of this identity, a new one if there was none; borrowed until the end of
  * a pass without it. Identity is all of uid, epoch and addr. NULL without memory. */
-struct member *roster_get(struct roster *roster, const char *uid, uint64_t epoch,
-			  const char *host, const char *port, const struct addr *addr);
+struct member *roster_get(struct roster *roster, const char *uid, uint64_t epoch, const char *host,
+			  const char *port, const struct addr *addr);
 void roster_end(struct roster *roster);
 
 /* Within a pass: one more member of this epoch that has sessions though it was not

@@ -40,6 +40,9 @@ static void publish(struct control *c)
 		loop_timer_start(&c->republish, REPUBLISH_MS);
 		return;
 	}
+	if (c->phase == CONTROL_RUNNING)
+		snapshot_set_direct(snapshot, direct_members(c->direct),
+				    direct_listen_set(c->direct));
 	worker_pool_publish(c->workers, snapshot);
 	snapshot_unref(&snapshot);
 }
@@ -83,7 +86,7 @@ void check_on_republish(evutil_socket_t fd, short what, void *arg)
 	publish(arg);
 }
 
-void check_on_listening_changed(void *arg)
+void check_on_ports_changed(void *arg)
 {
 	struct control *c = arg;
 
@@ -216,7 +219,8 @@ static struct target *find_target(struct control *c, const struct view_member *l
 		return NULL;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (listening_is_reached_by(c->listening, &addrs[i])) {
+		if (listening_is_reached_by(c->listening, &addrs[i]) ||
+		    direct_is_reached_by(c->direct, &addrs[i])) {
 			*situation = SITUATION_LOOP;
 			return NULL;
 		}
@@ -281,7 +285,11 @@ static void take_view(struct control *c, const struct watch_update *update)
 	view_unref(&before);
 	c->read_sent_ms = update->read_sent_ms;
 	explain_recovered(&c->explain, TROUBLE_DATA);
+	/* Before anything of this view may be acknowledged. */
+	if (direct_take_view(c->direct, c->view))
+		handover_publish_again(&c->handover);
 	if (update->read_sent_ms > 0) {
+		direct_open(c->direct);
 		/* As stolon-proxy: listen once the store has answered, whatever it
 		 * said. A watch may speak on while reads are refused. */
 		listening_open(c->listening);
@@ -333,8 +341,11 @@ void check_on_drained(void *arg)
 
 	uint64_t drained = worker_pool_drained(c->workers);
 
-	if (drained >= c->handover.drop_generation)
+	if (drained >= c->handover.drop_generation) {
 		listening_closed(c->listening);
+		direct_closed(c->direct);
+	}
+	direct_look_after_members(c->direct);
 	handover_drained(&c->handover, drained, clock_boot_ms());
 	check_follow_deadline(c);
 	if (c->phase == CONTROL_DRAINING)

@@ -61,6 +61,7 @@ static void on_stop(void *arg)
 	boot_timer_clear(&c->deadline);
 	watch_stop(&c->watch);
 	listening_close(c->listening);
+	direct_close(c->direct);
 	worker_pool_say_goodbye(c->workers);
 	handover_shut(&c->handover, clock_boot_ms());
 	control_withdraw(c);
@@ -86,6 +87,7 @@ static void control_free(struct control *c)
 	watch_stop(&c->watch);
 	proxy_info_free(&c->proxy_info);
 	resolve_free(&c->resolve);
+	direct_free(&c->direct);
 	listening_free(&c->listening);
 	store_close(&c->store);
 	if (c->loop.base != NULL) {
@@ -185,8 +187,11 @@ int control_start(const struct control_settings *settings, int done_fd,
 				&c->resolve);
 	if (r == 0)
 		r = listening_new(&settings->listening, c->dns, settings->workers.workers,
-				  settings->store.timeout_ms, check_on_listening_changed, c,
+				  settings->store.timeout_ms, check_on_ports_changed, c,
 				  &c->listening);
+	if (r == 0 && settings->direct.target != DIRECT_OFF)
+		r = direct_new(&settings->direct, &c->loop, c->dns, c->listening,
+			       settings->workers.workers, check_on_ports_changed, c, &c->direct);
 	if (r == 0)
 		r = init_cluster(c, ret_problem);
 	if (r < 0)

@@ -6,6 +6,7 @@
 #include "cluster/proxy_info.h"
 #include "cluster/watch.h"
 #include "control/control.h"
+#include "control/direct.h"
 #include "control/explain.h"
 #include "routing/handover.h"
 #include "routing/resolve.h"
@@ -40,6 +41,7 @@ struct control {
 	bool published_info; /* at least tried */
 	struct resolve *resolve;
 	struct listening *listening;
+	struct direct *direct; /* NULL: there is no direct port */
 	struct worker_pool *workers;
 	struct handover handover;
 	struct handover_route route; /* as published last; holds its target */
@@ -56,7 +58,8 @@ void check_on_write_failed(evutil_socket_t fd, short what, void *arg);
 void check_on_deadline(void *arg);
 void check_on_drained(void *arg);
 void check_on_resolved(void *arg);
-void check_on_listening_changed(void *arg);
+/* Of either port, or of the direct port's members. */
+void check_on_ports_changed(void *arg);
 void check_on_update(const struct watch_update *update, void *arg);
 
 /* Sets the timer of the deadline to where the handover has it now. */

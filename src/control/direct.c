@@ -91,9 +91,8 @@ static struct candidate describe(const struct draft *draft, const struct view_me
 	return (struct candidate){
 		.standing = standing->standing,
 		.is_leader = strcmp(m->uid, view_leader_uid(d->view)) == 0,
-		.is_meant = d->settings->target == DIRECT_NAME
-				    ? direct_names_answer(d->names, addr)
-				    : m == draft->local,
+		.is_meant = d->settings->target == DIRECT_NAME ? direct_names_answer(d->names, addr)
+							       : m == draft->local,
 		.is_healthy = m->healthy && lag_is_within(&lag, &d->settings->max_lag),
 	};
 }
@@ -114,8 +113,8 @@ static void add_view_member(struct draft *draft, const struct view_member *m)
 	struct candidate candidate = describe(draft, m, standing, &addr);
 	if (!choose(&d->choice, &candidate, &choice))
 		return;
-	struct member *member = roster_get(d->roster, m->uid, standing->epoch, m->listen_address,
-					   m->port, &addr);
+	struct member *member =
+		roster_get(d->roster, m->uid, standing->epoch, m->listen_address, m->port, &addr);
 	/* Who gets no new sessions stays for those that it has. */
 	if (choice.takes_new || (member != NULL && member_is_in_use(member)))
 		add_entry(draft, member, &choice);
@@ -306,8 +305,8 @@ int direct_new(const struct direct_settings *settings, struct loop *loop, struct
 	if (d == NULL)
 		return -ENOMEM;
 	d->settings = settings;
-	d->choice = (struct choice_settings){settings->target, settings->fallback,
-					     settings->strict};
+	d->choice =
+		(struct choice_settings){settings->target, settings->fallback, settings->strict};
 	d->dns = dns;
 	d->leader_port = leader_port;
 	d->cb = cb;
@@ -341,14 +340,14 @@ void direct_free(struct direct **direct)
 	free(d);
 }
 
-bool direct_take_view(struct direct *direct, const struct view *view)
+bool direct_take_view(struct direct *direct, struct view *view)
 {
 	struct direct *d = direct;
 
 	if (d == NULL)
 		return false;
 	struct view *before = d->view;
-	d->view = view_ref((struct view *)view);
+	d->view = view_ref(view);
 	view_unref(&before);
 	lag_note(&d->lag, view, clock_boot_ms());
 	/* Without memory nobody is known, and so nobody is led to. */

@@ -179,9 +179,8 @@ static void member_free(struct named_member *m)
 /* A member that is not followed for lack of memory has no address. */
 static void follow_member(struct direct_names *n, const char *host)
 {
-	struct dns_request request = {.name = host,
-				      .timeout_ms = n->settings->dns_timeout_ms,
-				      .keeps_gone = true};
+	struct dns_request request = {
+		.name = host, .timeout_ms = n->settings->dns_timeout_ms, .keeps_gone = true};
 	size_t size = strlen(host) + 1;
 	struct named_member *m = calloc(1, sizeof(*m) + size);
 

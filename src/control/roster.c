@@ -12,12 +12,12 @@
 
 #define ASK_TIMEOUT_MS 2000
 /* With measuring: each member so often, but no more than so many in a second. */
-#define MEASURE_EVERY_MS  1000
-#define ASKED_PER_SECOND  20
-#define FAILED_FIRST_MS   100
-#define FAILED_MOST_MS    5000
+#define MEASURE_EVERY_MS 1000
+#define ASKED_PER_SECOND 20
+#define FAILED_FIRST_MS  100
+#define FAILED_MOST_MS   5000
 /* So that a hundred members do not hold up the thread. */
-#define ASKED_AT_ONCE 8
+#define ASKED_AT_ONCE  8
 #define LEAST_PAUSE_MS 10
 
 struct entry {
@@ -25,10 +25,10 @@ struct entry {
 	struct roster *roster;
 	struct member *member;
 	uint64_t epoch;
-	bool is_wanted;  /* asked for in this pass */
-	bool is_failed;  /* as we know and have said it */
+	bool is_wanted; /* asked for in this pass */
+	bool is_failed; /* as we know and have said it */
 	unsigned failures;
-	int64_t ask_at_ms; /* INT64_MAX: no reason to */
+	int64_t ask_at_ms;   /* INT64_MAX: no reason to */
 	struct reach *reach; /* under way */
 	struct nearness nearness;
 };
@@ -83,7 +83,8 @@ static void plan(struct entry *e)
 	if (e->is_failed)
 		e->ask_at_ms = now_ms + retry_after_ms(e);
 	else
-		e->ask_at_ms = e->roster->measures ? now_ms + measure_every_ms(e->roster) : INT64_MAX;
+		e->ask_at_ms =
+			e->roster->measures ? now_ms + measure_every_ms(e->roster) : INT64_MAX;
 }
 
 static void log_change(const struct entry *e, int error)
@@ -224,8 +225,8 @@ static struct entry *entry_new(struct roster *r, const char *uid, uint64_t epoch
 	return e;
 }
 
-struct member *roster_get(struct roster *roster, const char *uid, uint64_t epoch,
-			  const char *host, const char *port, const struct addr *addr)
+struct member *roster_get(struct roster *roster, const char *uid, uint64_t epoch, const char *host,
+			  const char *port, const struct addr *addr)
 {
 	struct entry *e = find(roster, uid, epoch, addr);
 
