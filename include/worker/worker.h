@@ -84,7 +84,8 @@ MUST_CHECK bool worker_join(struct worker *worker, int timeout_ms);
 
 /* Any thread: a snapshot waits for it. */
 bool worker_is_behind(const struct worker *worker);
-/* Any thread: it holds server sockets that obey a time although that is over. */
-bool worker_is_overdue(const struct worker *worker, int64_t now_ms);
+/* Any thread: the deadline past which it holds server sockets that obey it, 0 if it
+ * holds none. */
+int64_t worker_missed_deadline(const struct worker *worker, int64_t now_ms);
 
 #endif

@@ -31,13 +31,21 @@ static _Noreturn void end_process(unsigned worker, const char *why)
 }
 
 struct ticks {
+	int64_t deadline_ms; /* that is missed; 0: none */
 	unsigned overdue;
 	unsigned behind;
 };
 
 static void look_at(const struct worker *worker, struct ticks *ticks)
 {
-	ticks->overdue = worker_is_overdue(worker, clock_boot_ms()) ? ticks->overdue + 1 : 0;
+	int64_t deadline_ms = worker_missed_deadline(worker, clock_boot_ms());
+
+	/* Each deadline by itself: a process that is stopped again and again may never be
+	 * looked at in between. */
+	if (deadline_ms == 0 || deadline_ms != ticks->deadline_ms)
+		ticks->overdue = 0;
+	ticks->overdue += deadline_ms != 0;
+	ticks->deadline_ms = deadline_ms;
 	ticks->behind = worker_is_behind(worker) ? ticks->behind + 1 : 0;
 	if (ticks->overdue >= TICKS_TO_CUT)
 		end_process(worker->index, "has not cut its sessions in time");

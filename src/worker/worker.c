@@ -418,8 +418,12 @@ bool worker_is_behind(const struct worker *worker)
 	return atomic_load_explicit(&worker->inbox, memory_order_relaxed) != NULL;
 }
 
-bool worker_is_overdue(const struct worker *worker, int64_t now_ms)
+int64_t worker_missed_deadline(const struct worker *worker, int64_t now_ms)
 {
-	return atomic_load_explicit(&worker->sessions.fenced, memory_order_relaxed) > 0 &&
-	       now_ms >= atomic_load_explicit(&worker->valid_until_ms, memory_order_relaxed);
+	int64_t deadline_ms = atomic_load_explicit(&worker->valid_until_ms, memory_order_relaxed);
+
+	if (now_ms < deadline_ms ||
+	    atomic_load_explicit(&worker->sessions.fenced, memory_order_relaxed) == 0)
+		return 0;
+	return deadline_ms;
 }
