@@ -18,8 +18,7 @@ typedef bool connector_gate(const struct addr *addr, void *arg);
 
 /* Connects to target. cb runs once, from the loop, never inside this call;
  * connector_free() prevents it. Has no time limit of its own. */
-MUST_CHECK int connector_start(struct loop *loop, struct target *target,
-			       const struct keepalive_settings *keepalive, connector_gate *gate,
+MUST_CHECK int connector_start(struct loop *loop, struct target *target, connector_gate *gate,
 			       connector_cb *cb, void *arg, struct connector **ret_connector);
 
 /* The descriptor of the connect under way, -1 if none: closing it aborts. */

@@ -1,7 +1,8 @@
 /* One client's connection to a server: connecting, moving bytes, ending.
  *
- *	CONNECTING -> OPEN -> DRAINING -> CLOSED, and CLOSED from each of them;
- *	OPEN -> HELD -> OPEN on the direct port.
+ *	CONNECTING -> OPEN -> SETTLED -> DRAINING -> CLOSED; SETTLED may be missed,
+ *	and CLOSED comes from each of them. On the direct port also
+ *	OPEN or SETTLED -> HELD -> OPEN.
  *
  * Bytes pass untouched both ways and an end of stream is passed on as one. The
  * server socket aborts on close from birth; only a normal end, with nothing left

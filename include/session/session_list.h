@@ -18,6 +18,7 @@ struct session_settings {
 enum session_state {
 	SESSION_CONNECTING,
 	SESSION_OPEN,
+	SESSION_SETTLED,  /* open for a while: its server side has keepalive */
 	SESSION_HELD,     /* of the direct port: its member is being promoted, no byte moves */
 	SESSION_DRAINING, /* over, but the kernels have bytes left to deliver */
 	SESSION_CLOSED,
@@ -55,7 +56,8 @@ struct session_list {
 	struct list dead;            /* closed in this turn: freed when it ends */
 	struct loop_garbage garbage; /* for them all */
 	struct loop_timer timer;     /* connect time-outs and draining; runs while needed */
-	struct loop_timer sweep;     /* for lost peers; runs while sessions are open */
+	struct loop_timer settle;    /* for keepalive; runs while sessions are OPEN */
+	struct loop_timer sweep;     /* for lost peers; runs while sessions are SETTLED */
 	int swept;                   /* sessions looked at in this sweep */
 	uint64_t next_id;            /* of a session: next_id, then id_step more each */
 	uint64_t id_step;

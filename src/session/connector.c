@@ -10,7 +10,6 @@ struct connector {
 	struct event event; /* writable: the connect ended; or made active: it failed at once */
 	struct loop *loop;
 	struct target *target;
-	const struct keepalive_settings *keepalive;
 	size_t address;
 	int fd;
 	int error; /* of the last address */
@@ -57,7 +56,6 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 		if (c->error == 0 && addr_equal(&local, &c->target->addrs[c->address]))
 			c->error = -ECONNREFUSED;
 		if (c->error == 0) {
-			sock_set_keepalive(c->fd, c->keepalive);
 			c->cb(0, take_fd(&c->fd), &local, c->arg);
 			return;
 		}
@@ -69,8 +67,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 	c->cb(c->error, -1, NULL, c->arg);
 }
 
-int connector_start(struct loop *loop, struct target *target,
-		    const struct keepalive_settings *keepalive, connector_gate *gate,
+int connector_start(struct loop *loop, struct target *target, connector_gate *gate,
 		    connector_cb *cb, void *arg, struct connector **ret_connector)
 {
 	struct connector *c = calloc(1, sizeof(*c));
@@ -79,7 +76,6 @@ int connector_start(struct loop *loop, struct target *target,
 		return -ENOMEM;
 	c->loop = loop;
 	c->target = target_ref(target);
-	c->keepalive = keepalive;
 	c->gate = gate;
 	c->cb = cb;
 	c->arg = arg;

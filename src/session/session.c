@@ -20,7 +20,9 @@
 
 static const unsigned allowed_moves[] = {
 	[SESSION_CONNECTING] = BIT(SESSION_OPEN) | BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
-	[SESSION_OPEN] = BIT(SESSION_HELD) | BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
+	[SESSION_OPEN] = BIT(SESSION_SETTLED) | BIT(SESSION_HELD) | BIT(SESSION_DRAINING) |
+			 BIT(SESSION_CLOSED),
+	[SESSION_SETTLED] = BIT(SESSION_HELD) | BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
 	[SESSION_HELD] = BIT(SESSION_OPEN) | BIT(SESSION_CLOSED),
 	[SESSION_DRAINING] = BIT(SESSION_CLOSED),
 	[SESSION_CLOSED] = 0,
@@ -36,7 +38,14 @@ void session_set_state(struct session *s, enum session_state next)
 	if (next == SESSION_DRAINING || next == SESSION_HELD)
 		session_list_start_timer(s->list);
 	if (next == SESSION_OPEN)
+		session_list_start_settling(s->list);
+	if (next == SESSION_SETTLED)
 		session_list_start_sweep(s->list);
+}
+
+static bool moves_bytes(const struct session *s)
+{
+	return s->state == SESSION_OPEN || s->state == SESSION_SETTLED;
 }
 
 /* The gate of every byte to the server and of every connect. */
@@ -45,7 +54,7 @@ static enum pump_gate_answer may_send(void *arg)
 	struct session *s = arg;
 
 	session_list_refresh(s->list);
-	if (s->state == SESSION_OPEN)
+	if (moves_bytes(s))
 		return PUMP_GATE_OPEN;
 	return s->state == SESSION_HELD ? PUMP_GATE_WAITS : PUMP_GATE_SHUT;
 }
@@ -180,7 +189,7 @@ static void on_client_event(evutil_socket_t fd, short what, void *arg)
 	}
 	if ((what & EV_WRITE) && pump_wants_write(&s->to_client))
 		pump_to_client(s);
-	if ((what & EV_READ) && s->state == SESSION_OPEN && pump_wants_read(&s->to_server))
+	if ((what & EV_READ) && moves_bytes(s) && pump_wants_read(&s->to_server))
 		pump_to_server(s);
 }
 
@@ -190,7 +199,7 @@ static void on_server_event(evutil_socket_t fd, short what, void *arg)
 
 	if ((what & EV_WRITE) && pump_wants_write(&s->to_server))
 		pump_to_server(s);
-	if ((what & EV_READ) && s->state == SESSION_OPEN && pump_wants_read(&s->to_client))
+	if ((what & EV_READ) && moves_bytes(s) && pump_wants_read(&s->to_client))
 		pump_to_client(s);
 }
 
@@ -235,8 +244,8 @@ static const struct member_entry *pick_member(struct session_list *list)
 static void start_connect(struct session *s)
 {
 	session_count_server(s);
-	int r = connector_start(s->list->loop, s->target, &s->list->settings->server_keepalive,
-				may_connect, on_connected, s, &s->connector);
+	int r = connector_start(s->list->loop, s->target, may_connect, on_connected, s,
+				&s->connector);
 	if (r < 0) {
 		session_uncount_server(s);
 		session_end(s, CLOSE_EXHAUSTED);

@@ -10,13 +10,16 @@
 #define TICK_MS 20
 /* How often it looks for peers that have vanished with bytes on their way. */
 #define SWEEP_MS 5000
-/* It takes a microsecond a socket, so it lets others run after so many sessions. */
-#define SWEEP_AT_ONCE 256
-#define SWEEP_STEP_MS 5
+/* Keepalive takes three system calls, which short sessions do without. */
+#define SETTLE_MS 500
+/* Both take a microsecond a socket, so they let others run after so many sessions. */
+#define AT_ONCE 256
+#define STEP_MS 5
 /* Session lines a second, at the default level; the rest is counted. */
 #define LOG_LINES_PER_SECOND 50
 
 static void on_tick(evutil_socket_t fd, short what, void *arg);
+static void on_settle(evutil_socket_t fd, short what, void *arg);
 static void on_sweep(evutil_socket_t fd, short what, void *arg);
 
 int session_list_init(struct session_list *list, struct loop *loop,
@@ -38,6 +41,7 @@ int session_list_init(struct session_list *list, struct loop *loop,
 	if (r < 0)
 		return r;
 	loop_timer_init(&list->timer, loop, on_tick, list);
+	loop_timer_init(&list->settle, loop, on_settle, list);
 	loop_timer_init(&list->sweep, loop, on_sweep, list);
 	return 0;
 }
@@ -54,6 +58,7 @@ void session_list_deinit(struct session_list *list)
 		session_drain(s);
 	}
 	loop_timer_stop(&list->timer);
+	loop_timer_stop(&list->settle);
 	loop_timer_stop(&list->sweep);
 	snapshot_unref(&list->snapshot);
 	pump_tools_deinit(&list->tools);
@@ -190,6 +195,27 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
  * them, but with bytes unconfirmed the kernel sends those again for a quarter of an
  * hour. Its TCP_USER_TIMEOUT would end slow readers, too. */
 
+void session_list_start_settling(struct session_list *list)
+{
+	if (!loop_timer_is_running(&list->settle))
+		loop_timer_start(&list->settle, SETTLE_MS);
+}
+
+static void on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	struct session_list *list = arg;
+	struct list *node = list_first(&list->by_state[SESSION_OPEN]);
+
+	for (int i = 0; i < AT_ONCE && node != NULL; i++) {
+		struct session *s = CONTAINER_OF(node, struct session, node);
+		sock_set_keepalive(s->server.fd, &list->settings->server_keepalive);
+		session_set_state(s, SESSION_SETTLED);
+		node = list_first(&list->by_state[SESSION_OPEN]);
+	}
+	if (node != NULL)
+		loop_timer_start(&list->settle, STEP_MS);
+}
+
 void session_list_start_sweep(struct session_list *list)
 {
 	if (!loop_timer_is_running(&list->sweep))
@@ -202,13 +228,13 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 
 	int all = atomic_load_explicit(&list->servers, memory_order_relaxed);
 
-	for (int i = 0; i < SWEEP_AT_ONCE && list->swept < all; i++, list->swept++) {
-		struct list *node = list_first(&list->by_state[SESSION_OPEN]);
+	for (int i = 0; i < AT_ONCE && list->swept < all; i++, list->swept++) {
+		struct list *node = list_first(&list->by_state[SESSION_SETTLED]);
 		if (node == NULL)
 			break;
 		struct session *s = CONTAINER_OF(node, struct session, node);
 		list_remove(node); /* the next one is first then */
-		list_append(&list->by_state[SESSION_OPEN], node);
+		list_append(&list->by_state[SESSION_SETTLED], node);
 		if (sock_peer_is_lost(s->server.fd))
 			session_end(s, CLOSE_SERVER_RESET);
 		else if (sock_peer_is_lost(s->client.fd))
@@ -217,8 +243,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	bool is_done = list->swept >= all;
 	if (is_done)
 		list->swept = 0;
-	if (!list_is_empty(&list->by_state[SESSION_OPEN]))
-		loop_timer_start(&list->sweep, is_done ? SWEEP_MS : SWEEP_STEP_MS);
+	if (!list_is_empty(&list->by_state[SESSION_SETTLED]))
+		loop_timer_start(&list->sweep, is_done ? SWEEP_MS : STEP_MS);
 }
 
 /* Cutting */
@@ -261,7 +287,7 @@ static bool review(struct session *s, int64_t now_ms)
 	case PERMISSION_WAIT:
 		session_obey(s, MEMBER_HELD);
 		s->list->holds = true;
-		return s->state == SESSION_OPEN || s->state == SESSION_HELD;
+		return s->state != SESSION_CONNECTING && s->state != SESSION_DRAINING;
 	case PERMISSION_NONE:
 		break;
 	}
@@ -308,10 +334,12 @@ static void hold_and_release(struct session_list *list)
 	if (!list->holds)
 		return;
 	list->holds = false;
-	list_for_each_safe (node, &list->by_state[SESSION_OPEN]) {
-		struct session *s = CONTAINER_OF(node, struct session, node);
-		if (s->rule == MEMBER_HELD)
-			session_hold(s);
+	for (int state = SESSION_OPEN; state <= SESSION_SETTLED; state++) {
+		list_for_each_safe (node, &list->by_state[state]) {
+			struct session *s = CONTAINER_OF(node, struct session, node);
+			if (s->rule == MEMBER_HELD)
+				session_hold(s);
+		}
 	}
 }
 

@@ -96,7 +96,9 @@ void session_abort_server(struct session *s);
 /* Frees a closed session when the turn ends: a caller may still hold it. */
 void session_list_bury(struct session *s);
 void session_list_start_timer(struct session_list *list);
-/* Looks after open sessions whose peers have vanished. */
+/* Sees to it that open sessions settle, */
+void session_list_start_settling(struct session_list *list);
+/* and looks after settled ones whose peers have vanished. */
 void session_list_start_sweep(struct session_list *list);
 /* Whether one more session line may be logged now. */
 bool session_list_may_log(struct session_list *list, unsigned *ret_skipped);

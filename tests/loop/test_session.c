@@ -1,7 +1,9 @@
 /* Bytes and ends of stream through open sessions. */
 #include <malloc.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
+#include "../src/session/session_private.h"
 #include "rig.h"
 
 #define TOTAL (3u << 20)
@@ -270,6 +272,47 @@ static void test_last_words_of_a_closing_server_reach_the_client(void **state)
 	rig_run_until_ended(rig, 1);
 }
 
+static bool has_settled(void *arg)
+{
+	return rig_count(arg, SESSION_SETTLED) == 1;
+}
+
+static int keepalive_idle_s(const struct session *s)
+{
+	int on = 0;
+	int idle_s = 0;
+	socklen_t size = sizeof(int);
+
+	assert_int_equal(getsockopt(s->server.fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+	assert_int_equal(getsockopt(s->server.fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &size), 0);
+	return on ? idle_s : 0;
+}
+
+/* And goes on as before. */
+static void test_session_that_lives_on_gets_keepalive(void **state)
+{
+	struct rig *rig = *state;
+	struct peer client = {0};
+	struct peer server = {0};
+
+	rig->settings.server_keepalive.idle_s = 77;
+	rig_open(rig, &client.fd, &server.fd);
+	struct session *s =
+		CONTAINER_OF(list_first(&rig->list.by_state[SESSION_OPEN]), struct session, node);
+	assert_int_equal(keepalive_idle_s(s), 0);
+	rig_run_until(rig, has_settled, rig);
+	assert_int_equal(keepalive_idle_s(s), 77);
+	peer_send(&client, 1000);
+	rig_run_for(rig, 50);
+	peer_receive(&server, 2000);
+	assert_int_equal(server.received, 1000);
+	rig_publish(rig, NULL);
+	assert_int_equal(rig_adopt(rig), 1);
+	assert_int_equal(rig_closed(rig, CLOSE_LEADER_CHANGED), 1);
+	close_fd(&client.fd);
+	close_fd(&server.fd);
+}
+
 int main(void)
 {
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -285,6 +328,7 @@ int main(void)
 		RIG_TEST(test_client_reset_after_its_end_resets_the_server),
 		RIG_TEST(test_bytes_before_a_server_reset_reach_the_client),
 		RIG_TEST(test_last_words_of_a_closing_server_reach_the_client),
+		RIG_TEST(test_session_that_lives_on_gets_keepalive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
