@@ -10,7 +10,8 @@
 struct connector;
 
 /* error 0: fd is connected, aborts on close, and belongs to the callee; local is
- * our end of it. */
+ * our end of it. The connector is to be freed; an event of the callee's own on fd
+ * that is added before makes one change for the kernel of two. */
 typedef void connector_cb(int error, int fd, const struct addr *local, void *arg);
 
 /* Whether to go on: asked before each connect. */

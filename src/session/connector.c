@@ -7,7 +7,10 @@
 #include "base/err.h"
 
 struct connector {
-	struct event event; /* writable: the connect ended; or made active: it failed at once */
+	/* Writable: the connect ended; or made active: it failed at once. That it waits
+	 * to be readable as well, and persists, is for who takes the descriptor: an event
+	 * added before this one goes costs nothing then. */
+	struct event event;
 	struct loop *loop;
 	struct target *target;
 	size_t address;
@@ -34,7 +37,8 @@ static bool try_addresses(struct connector *c)
 			return false;
 		if (c->error < 0)
 			continue;
-		event_assign(&c->event, c->loop->base, c->fd, EV_WRITE, on_connected, c);
+		event_assign(&c->event, c->loop->base, c->fd, EV_READ | EV_WRITE | EV_PERSIST,
+			     on_connected, c);
 		if (event_add(&c->event, NULL) == 0)
 			return true;
 		close_fd(&c->fd);
@@ -59,6 +63,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 			c->cb(0, take_fd(&c->fd), &local, c->arg);
 			return;
 		}
+		event_del(&c->event);
 		close_fd(&c->fd);
 		c->address++;
 		if (try_addresses(c))

@@ -296,10 +296,11 @@ void session_connect_late(struct session *s)
 static void on_connected(int error, int fd, const struct addr *local, void *arg)
 {
 	struct session *s = arg;
+	struct connector *connector = TAKE_PTR(s->connector);
 
-	s->server_index = (uint8_t)connector_address(s->connector);
-	connector_free(&s->connector);
+	s->server_index = (uint8_t)connector_address(connector);
 	if (error < 0) {
+		connector_free(&connector);
 		session_uncount_server(s);
 		if (connect_failure(error) != CLOSE_CONNECT_REFUSED || !try_next_member(s))
 			session_end(s, connect_failure(error));
@@ -308,7 +309,9 @@ static void on_connected(int error, int fd, const struct addr *local, void *arg)
 	s->server.fd = fd;
 	s->server.local_port = addr_port(local);
 	session_set_state(s, SESSION_OPEN);
-	if (may_send(s) != PUMP_GATE_OPEN)
+	bool is_waiting = session_want(s, &s->server, EV_READ);
+	connector_free(&connector);
+	if (!is_waiting || may_send(s) != PUMP_GATE_OPEN)
 		return;
 	/* The client has usually sent its first packet by now. */
 	pump_to_server(s);
