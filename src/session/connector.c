@@ -53,7 +53,9 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 	struct connector *c = arg;
 
 	if (c->fd >= 0) {
-		c->error = sock_connect_result(c->fd);
+		/* One that failed is reported as readable, too; so is a server that
+		 * speaks first. */
+		c->error = (what & EV_READ) ? sock_connect_result(c->fd) : 0;
 		struct addr local = sock_local_addr(c->fd);
 		/* Connecting to a dead port of this host may, by chance, get that
 		 * very port as its own end, and TCP then talks to itself. */
