@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -82,42 +81,18 @@ static bool has_host_and_port(const struct view_member *member, const void *text
 	return host != NULL && has_host(member, host);
 }
 
-static bool is_on_interface(const struct addr *addr, const struct ifaddrs *interfaces)
-{
-	for (const struct ifaddrs *i = interfaces; i != NULL; i = i->ifa_next) {
-		struct addr own = {0};
-		if (i->ifa_addr == NULL ||
-		    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
-			continue;
-		own.sa.sa_family = i->ifa_addr->sa_family;
-		memcpy(&own, i->ifa_addr, addr_size(&own));
-		if (addr_equal(&own, addr))
-			return true;
-	}
-	return false;
-}
-
-/* No interface has 127.0.1.1, and addr_is_local() misses the further addresses of a
- * subnet: so both are asked. A name is not looked up. */
-static bool is_here(const struct view_member *member, const void *interfaces)
+/* A name is not looked up. */
+static bool is_here(const struct view_member *member, const void *unused)
 {
 	struct addr addr;
 
-	if (addr_parse_ip(member->listen_address, 0, &addr) < 0 || addr_is_any(&addr))
-		return false;
-	return is_on_interface(&addr, interfaces) || addr_is_local(&addr);
+	return addr_parse_ip(member->listen_address, 0, &addr) == 0 && !addr_is_any(&addr) &&
+	       addr_is_local(&addr);
 }
 
 static size_t find_here(const struct view *view, const struct view_member **ret)
 {
-	struct ifaddrs *interfaces = NULL;
-
-	if (getifaddrs(&interfaces) < 0)
-		interfaces = NULL;
-	size_t count = find(view, is_here, interfaces, ret);
-	if (interfaces != NULL)
-		freeifaddrs(interfaces);
-	return count;
+	return find(view, is_here, NULL, ret);
 }
 
 /* What the files say */

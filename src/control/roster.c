@@ -117,6 +117,8 @@ static void on_answer(int error, int64_t took_us, void *arg)
 	bool was_failed = e->is_failed;
 
 	e->reach = NULL;
+	if (error == ERR_SYNTAX)
+		error = 0; /* something answers: whether it is of use, sessions find out */
 	set_failed(e, error < 0, error);
 	if (error < 0)
 		e->failures++;

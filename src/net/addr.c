@@ -2,6 +2,7 @@
 #include "net/addr.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -186,6 +187,27 @@ static bool is_loopback(const struct addr *addr)
 	return IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr);
 }
 
+/* Whether an interface has it. */
+static bool is_assigned(const struct addr *addr)
+{
+	struct ifaddrs *all;
+	bool found = false;
+
+	if (getifaddrs(&all) < 0)
+		return false;
+	for (const struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+		struct addr own = {0};
+		if (i->ifa_addr == NULL || i->ifa_addr->sa_family != addr->sa.sa_family)
+			continue;
+		own.sa.sa_family = addr->sa.sa_family;
+		memcpy(&own, i->ifa_addr, addr_size(&own));
+		addr_set_port(&own, addr_port(addr));
+		found = addr_equal(&own, addr);
+	}
+	freeifaddrs(all);
+	return found;
+}
+
 bool addr_is_local(const struct addr *addr)
 {
 	struct addr there = unmap(addr);
@@ -195,13 +217,17 @@ bool addr_is_local(const struct addr *addr)
 
 	if (addr_is_any(&there))
 		return true;
-	/* The way to an address of our own begins at that address, or within the
-	 * loopback network. (That one can bind to it proves nothing where
-	 * ip_nonlocal_bind is set.) Connecting a datagram socket sends nothing. */
+	/* The way to an address of our own begins at an address of our own and within the
+	 * loopback network, also to those that no interface lists (127.0.0.2). (That one
+	 * can bind to it proves nothing where ip_nonlocal_bind is set.) Connecting a
+	 * datagram socket sends nothing. */
 	addr_set_port(&there, 9);
-	if (fd < 0 || connect(fd, &there.sa, addr_size(&there)) < 0 ||
-	    getsockname(fd, &here.sa, &size) < 0)
-		return false;
-	addr_set_port(&here, 9);
-	return addr_equal(&here, &there) || (is_loopback(&here) && is_loopback(&there));
+	if (fd >= 0 && connect(fd, &there.sa, addr_size(&there)) == 0 &&
+	    getsockname(fd, &here.sa, &size) == 0) {
+		addr_set_port(&here, 9);
+		if (addr_equal(&here, &there) || (is_loopback(&here) && is_loopback(&there)))
+			return true;
+	}
+	/* It begins at the first address of a network also for the others. */
+	return is_assigned(&there);
 }

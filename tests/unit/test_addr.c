@@ -1,8 +1,10 @@
 /* net/addr: literals, ports, texts and comparisons. */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -189,6 +191,21 @@ static void test_any_and_local(void **state)
 	assert_true(addr_is_any(&any6));
 }
 
+/* In a network of this test's own; as the last test, since it stays there. */
+static void test_further_addresses_of_a_subnet_are_local(void **state)
+{
+	if (unshare(CLONE_NEWNET) < 0 ||
+	    system("ip link set lo up && ip addr add 10.9.0.1/24 dev lo && "
+		   "ip addr add 10.9.0.2/24 dev lo") != 0)
+		skip();
+	const struct addr first = parse("10.9.0.1", 5432);
+	const struct addr second = parse("10.9.0.2", 5432);
+	const struct addr other = parse("10.9.0.3", 5432);
+	assert_true(addr_is_local(&first));
+	assert_true(addr_is_local(&second));
+	assert_false(addr_is_local(&other));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_ports_are_numbers_or_services),
 		cmocka_unit_test(test_equal_means_the_same_peer),
 		cmocka_unit_test(test_any_and_local),
+		cmocka_unit_test(test_further_addresses_of_a_subnet_are_local),
 	};
 
 	return cmocka_run_group_tests_name("addr", tests, NULL, NULL);
