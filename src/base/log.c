@@ -55,6 +55,15 @@ static void write_fully(const char *data, size_t size)
 	}
 }
 
+/* Formats and writes at once: for who is alone, or the writer. */
+static void write_event(const struct log_event *event)
+{
+	char text[LINE_SIZE];
+
+	write_fully(text, log_line_format(event, (enum log_format)ring.settings.format,
+					  ring.settings.color, text, sizeof(text)));
+}
+
 static struct slot *claim_slot(unsigned *ret_position)
 {
 	unsigned position = atomic_load_explicit(&ring.head, memory_order_relaxed);
@@ -98,9 +107,7 @@ void log_write(enum log_level level, const char *file, int line, const char *mes
 		return;
 	clock_gettime(CLOCK_REALTIME, &event.wall);
 	if (!atomic_load_explicit(&ring.running, memory_order_acquire)) {
-		char text[LINE_SIZE];
-		write_fully(text, log_line_format(&event, (enum log_format)ring.settings.format,
-						  ring.settings.color, text, sizeof(text)));
+		write_event(&event);
 		return;
 	}
 	struct slot *slot = claim_slot(&position);
@@ -127,12 +134,20 @@ static bool write_one(void)
 	return true;
 }
 
+/* Not by way of the ring: when that is full again, the count itself would be lost. */
 static void report_lost(void)
 {
 	unsigned lost = atomic_exchange_explicit(&ring.lost, 0, memory_order_relaxed);
+	const struct log_field fields[] = {log_number("count", lost),
+					   {LOG_FIELD_END, NULL, NULL, 0}};
+	struct log_event event = {LOG_LEVEL_WARN, __FILE__,
+				  __LINE__,       "log: lines were lost, stderr was too slow",
+				  fields,         {0}};
 
-	if (lost > 0)
-		log_warn("log: lines were lost, stderr was too slow", log_number("count", lost));
+	if (lost == 0 || !log_enabled(event.level))
+		return;
+	clock_gettime(CLOCK_REALTIME, &event.wall);
+	write_event(&event);
 }
 
 static void *run_writer(void *arg)
