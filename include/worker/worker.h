@@ -11,32 +11,7 @@
 #include "worker/capacity.h"
 #include "worker/drop_barrier.h"
 #include "worker/handoff.h"
-#include "worker/listener.h"
-
-/* Of one listen set; freed when the turn ends in which they were stopped. */
-struct listeners {
-	struct loop_garbage garbage;
-	size_t count;
-	struct listener items[];
-};
-
-/* What clients of a port are led to. */
-enum port_kind {
-	PORT_LEADER,
-	PORT_DIRECT, /* members, for reads */
-};
-#define PORT_COUNT (PORT_DIRECT + 1)
-
-struct port {
-	struct worker *worker;
-	enum port_kind kind;
-	struct listen_set *listen; /* whose sockets the listeners borrow; NULL: closed */
-	struct listeners *listeners;
-	/* Clients that came while there was nobody to lead them to, since the last log
-	 * line. */
-	unsigned refused;
-	int64_t refused_logged_ms;
-};
+#include "worker/port.h"
 
 struct worker {
 	unsigned index;

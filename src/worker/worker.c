@@ -11,9 +11,8 @@
 #include "session/session.h"
 
 /* Sessions more than another worker has, before clients are passed on to it. */
-#define MARGIN_LEAST         4
-#define RESUME_AFTER_MS      100
-#define REFUSED_LOG_EVERY_MS 5000
+#define MARGIN_LEAST    4
+#define RESUME_AFTER_MS 100
 
 /* Accepting */
 
@@ -47,32 +46,11 @@ static void on_session_ended(void *arg)
 		loop_timer_start(&w->resume, 0); /* a client waits for just this */
 }
 
-static const struct {
-	const char *text;
-	enum close_reason reason;
-} refusals[PORT_COUNT] = {
-	[PORT_LEADER] = {"clients closed, nobody is routed", CLOSE_NO_LEADER},
-	[PORT_DIRECT] = {"clients of the direct port closed, there is no member to lead to",
-			 CLOSE_NO_MEMBER},
-};
-
-/* There is nobody: the client is closed at once, as by stolon-proxy. */
+/* There is nobody to lead the client to. */
 static void refuse(struct port *p, int fd)
 {
-	struct worker *w = p->worker;
-	enum close_reason reason = refusals[p->kind].reason;
-	int64_t now_ms = clock_boot_ms();
-
-	close(fd);
-	capacity_give_back(w->capacity);
-	session_stats_add(&w->sessions.stats.closed[reason], 1);
-	p->refused++;
-	if (now_ms - p->refused_logged_ms < REFUSED_LOG_EVERY_MS)
-		return;
-	log_info(refusals[p->kind].text, log_text("reason", close_reason_label(reason)),
-		 log_number("count", p->refused));
-	p->refused = 0;
-	p->refused_logged_ms = now_ms;
+	port_refuse(p, fd, &p->worker->sessions.stats);
+	capacity_give_back(p->worker->capacity);
 }
 
 /* The pause is over only when nobody waits any more: until then each session that
@@ -155,19 +133,11 @@ static void serve_handed(struct worker *w)
 	}
 }
 
-static size_t listener_count(const struct port *p)
-{
-	return p->listeners == NULL ? 0 : p->listeners->count;
-}
-
 /* Every port: what is short is short for all. */
 static void pause_accepting(struct worker *w, int error)
 {
-	for (int i = 0; i < PORT_COUNT; i++) {
-		struct port *p = &w->ports[i];
-		for (size_t j = 0; j < listener_count(p); j++)
-			listener_pause(&p->listeners->items[j]);
-	}
+	for (int i = 0; i < PORT_COUNT; i++)
+		port_pause(&w->ports[i]);
 	loop_timer_start(&w->resume, RESUME_AFTER_MS);
 	if (w->paused)
 		return;
@@ -189,20 +159,6 @@ static const struct listener_ops accept_ops = {
 	.paused = on_accept_paused,
 };
 
-/* Whether somebody waits at it. */
-static bool resume_port(struct port *p)
-{
-	bool somebody_waits = false;
-
-	for (size_t i = 0; i < listener_count(p); i++) {
-		struct listener *l = &p->listeners->items[i];
-		if (listener_resume(l) < 0)
-			loop_timer_start(&p->worker->resume, RESUME_AFTER_MS);
-		somebody_waits = somebody_waits || listener_has_client(l);
-	}
-	return somebody_waits;
-}
-
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
@@ -213,48 +169,20 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	}
 	capacity_give_back(w->capacity);
 	bool somebody_waits = false;
-	for (int i = 0; i < PORT_COUNT; i++)
-		somebody_waits = resume_port(&w->ports[i]) || somebody_waits;
+	for (int i = 0; i < PORT_COUNT; i++) {
+		if (port_resume(&w->ports[i], &somebody_waits) < 0)
+			loop_timer_start(&w->resume, RESUME_AFTER_MS);
+	}
 	if (!somebody_waits)
 		note_resumed(w);
 }
 
-static void listeners_free(struct loop_garbage *garbage)
+static void follow(struct worker *w, enum port_kind kind, struct listen_set *set)
 {
-	free(CONTAINER_OF(garbage, struct listeners, garbage));
-}
+	int r = port_follow(&w->ports[kind], set, w->index);
 
-static void stop_listening(struct port *p)
-{
-	for (size_t i = 0; i < listener_count(p); i++)
-		listener_stop(&p->listeners->items[i]);
-	listen_set_unref(&p->listen);
-	/* An accepted client may have brought the news: its listener is in use. */
-	struct listeners *stopped = TAKE_PTR(p->listeners);
-	if (stopped != NULL)
-		loop_free_later(&p->worker->loop, &stopped->garbage, listeners_free);
-}
-
-static void follow_listen_set(struct port *p, struct listen_set *set)
-{
-	struct worker *w = p->worker;
-
-	if (p->listen == set)
-		return;
-	stop_listening(p);
-	if (set == NULL)
-		return;
-	p->listeners =
-		calloc(1, sizeof(*p->listeners) + listen_set_count(set) * sizeof(struct listener));
-	if (p->listeners == NULL)
-		return; /* the next snapshot tries again */
-	p->listen = listen_set_ref(set);
-	for (size_t i = 0; i < listen_set_count(set); i++) {
-		int r = listener_start(&p->listeners->items[p->listeners->count++], &w->loop,
-				       listen_set_fd(set, i, w->index), &accept_ops, p);
-		if (r < 0)
-			pause_accepting(w, r);
-	}
+	if (r < 0)
+		pause_accepting(w, r);
 }
 
 /* Snapshots */
@@ -283,8 +211,8 @@ static void adopt(void *arg)
 	drop_barrier_mark(w->barrier, w->index, next->drop_generation);
 	session_list_finish_cut(&w->sessions, &cut);
 	boot_timer_set(&w->deadline, next->valid_until_ms);
-	follow_listen_set(&w->ports[PORT_LEADER], next->listen);
-	follow_listen_set(&w->ports[PORT_DIRECT], next->direct_listen);
+	follow(w, PORT_LEADER, next->listen);
+	follow(w, PORT_DIRECT, next->direct_listen);
 	if (count > 0)
 		log_info("worker: sessions cut", log_number("worker", w->index),
 			 log_number("count", count),
@@ -331,7 +259,7 @@ static void worker_free(struct worker *w)
 		client = next;
 	}
 	for (int i = 0; i < PORT_COUNT; i++)
-		stop_listening(&w->ports[i]);
+		port_deinit(&w->ports[i]);
 	if (w->loop.base != NULL)
 		loop_timer_stop(&w->resume);
 	session_list_deinit(&w->sessions);
@@ -356,7 +284,7 @@ int worker_start(struct worker *crew, unsigned index, unsigned crew_size,
 			     .barrier = barrier,
 			     .capacity = capacity};
 	for (int i = 0; i < PORT_COUNT; i++)
-		w->ports[i] = (struct port){.worker = w, .kind = (enum port_kind)i};
+		port_init(&w->ports[i], (enum port_kind)i, w, &w->loop, &accept_ops);
 	w->host = (struct session_host){.has_news = has_news,
 					.adopt = adopt,
 					.takes_one_more = takes_one_more,
