@@ -42,9 +42,7 @@ static struct control_settings settings_of(const struct config *config)
 	direct.listening.in_use_hint =
 		" (by PostgreSQL? See --direct-port and --direct-listen-address)";
 	return (struct control_settings){
-		.cluster_name = config->cluster_name,
-		.store_prefix = config->store_prefix,
-		.store = config->store,
+		.stolon = {config->cluster_name, config->store_prefix, config->store},
 		.dns = config->dns,
 		.listening = {.addresses = config->listen.addresses.items,
 			      .count = config->listen.addresses.count,

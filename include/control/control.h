@@ -5,13 +5,11 @@
 #define PGSPLICE_CONTROL_CONTROL_H
 
 #include "control/direct.h"
-#include "store/store.h"
+#include "control/source.h"
 #include "worker/worker_pool.h"
 
 struct control_settings {
-	const char *cluster_name;
-	const char *store_prefix;
-	struct store_settings store;
+	struct stolon_settings stolon;
 	struct dns_settings dns;
 	struct listening_settings listening;
 	struct direct_settings direct;

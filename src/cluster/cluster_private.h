@@ -67,6 +67,7 @@ struct view {
 	int64_t check_interval_ns;
 	int64_t proxy_timeout_ns;
 	const struct doc_proxy *proxy; /* or NULL */
+	bool enables_all;              /* whatever proxy says */
 	struct view_member *members;   /* sorted by uid */
 	size_t member_count;
 	struct go_arena arena; /* owns what the pointers above lead to */

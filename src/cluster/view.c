@@ -80,6 +80,8 @@ bool view_enables(const struct view *view, const char *proxy_uid)
 {
 	if (view->proxy == NULL)
 		return false;
+	if (view->enables_all)
+		return true;
 	for (size_t i = 0; i < view->proxy->spec.enabled.count; i++) {
 		if (strcmp(view->proxy->spec.enabled.items[i], proxy_uid) == 0)
 			return true;

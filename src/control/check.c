@@ -1,9 +1,9 @@
 /* The flow of a check:
  *
- *   store -> watch -> policy -> resolve -> handover -> snapshot -> workers
- *                                             |  ^ drained          |
- *                                             |  +------ barrier <--+
- *                                             +-> proxy_info -> store
+ *   source -> policy -> resolve -> handover -> snapshot -> workers
+ *     ^                              |   ^ drained          |
+ *     |                              |   +------ barrier <--+
+ *     +--- acknowledge --------------+
  *
  * A check begins with a read, at the latest one interval after the end of the
  * last; a change that the store reports goes the same way at once, only that it
@@ -146,8 +146,8 @@ static void on_acknowledge(int64_t generation, int64_t proxy_timeout_ns, void *a
 	struct control *c = arg;
 
 	log_debug("acknowledging", log_number("generation", generation));
-	c->published_info = true;
-	int r = proxy_info_write(c->proxy_info, generation, proxy_timeout_ns, on_written, c);
+	c->acknowledged = true;
+	int r = source_acknowledge(c->source, generation, proxy_timeout_ns, on_written, c);
 	if (r < 0)
 		loop_timer_start(&c->write_failed, 0);
 }
@@ -194,7 +194,7 @@ static void on_check_finished(bool good, void *arg)
 void check_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *c = arg;
-	int r = watch_read(c->watch);
+	int r = source_read(c->source);
 
 	if (r < 0) {
 		explain_trouble(&c->explain, TROUBLE_STORE_READ, err_text(r));
@@ -236,7 +236,7 @@ static struct target *find_target(struct control *c, const struct view_member *l
 
 static void evaluate(struct control *c)
 {
-	struct decision d = policy_decide(c->view, proxy_info_uid(c->proxy_info));
+	struct decision d = policy_decide(c->view, c->source->proxy_uid);
 	struct target *target = NULL;
 	char text[EXPLAIN_TEXT_SIZE];
 	const char *detail = view_problem(c->view);
@@ -259,8 +259,7 @@ static void evaluate(struct control *c)
 	}
 	if (d.situation != SITUATION_ROUTED)
 		target_unref(&target);
-	explain_situation(&c->explain, d.situation, detail, proxy_info_uid(c->proxy_info),
-			  d.generation);
+	explain_situation(&c->explain, d.situation, detail, c->source->proxy_uid, d.generation);
 	handover_decide(&c->handover,
 			&(struct handover_input){d.situation, d.generation, d.check_interval_ns,
 						 d.proxy_timeout_ns, c->read_sent_ms, target},

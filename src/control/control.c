@@ -37,9 +37,9 @@ void control_withdraw(struct control *c)
 	    worker_pool_drained(c->workers) < c->handover.drop_generation)
 		return;
 	c->phase = CONTROL_WITHDRAWING;
-	if (!c->published_info)
+	if (!c->acknowledged)
 		finish_stop(c);
-	else if (proxy_info_delete(c->proxy_info, on_withdrawn, c) < 0)
+	else if (source_withdraw(c->source, on_withdrawn, c) < 0)
 		on_withdrawn(-ENOMEM, err_text(-ENOMEM), c);
 }
 
@@ -59,7 +59,7 @@ static void on_stop(void *arg)
 	loop_timer_start(&c->stop_limit, STOP_LIMIT_MS);
 	loop_timer_stop(&c->check);
 	boot_timer_clear(&c->deadline);
-	watch_stop(&c->watch);
+	source_stop(c->source);
 	listening_close(c->listening);
 	direct_close(c->direct);
 	worker_pool_say_goodbye(c->workers);
@@ -84,12 +84,10 @@ static void control_free(struct control *c)
 	/* A worker that hangs may still use everything it was given. */
 	if (!worker_pool_stop(&c->workers, WORKERS_LIMIT_MS))
 		return;
-	watch_stop(&c->watch);
-	proxy_info_free(&c->proxy_info);
 	resolve_free(&c->resolve);
 	direct_free(&c->direct);
 	listening_free(&c->listening);
-	store_close(&c->store);
+	source_free(&c->source);
 	if (c->loop.base != NULL) {
 		dns_close(&c->dns);
 		loop_timer_stop(&c->check);
@@ -125,45 +123,6 @@ static int init_loop(struct control *c)
 	return r;
 }
 
-/* PREFIX/CLUSTER as Go's path.Join makes it: no empty parts. */
-static char *join_key(const char *prefix, const char *name)
-{
-	char *key = malloc(strlen(prefix) + strlen(name) + 2);
-	char *end = key;
-
-	if (key == NULL)
-		return NULL;
-	for (const char *part = prefix; part != NULL; part = part == prefix ? name : NULL) {
-		if (end > key)
-			*end++ = '/';
-		for (const char *p = part; *p != '\0'; p++) {
-			if (*p != '/' || end == key || end[-1] != '/')
-				*end++ = *p;
-		}
-		while (end > key + 1 && end[-1] == '/')
-			end--;
-	}
-	*end = '\0';
-	return key;
-}
-
-static int init_cluster(struct control *c, const char **ret_problem)
-{
-	const struct control_settings *s = c->settings;
-	AUTO_FREE char *directory = join_key(s->store_prefix, s->cluster_name);
-	AUTO_FREE char *key = directory == NULL ? NULL : join_key(directory, "clusterdata");
-
-	if (key == NULL)
-		return -ENOMEM;
-	int r = store_open(&s->store, &c->loop, c->dns, &c->store, ret_problem);
-	if (r == 0)
-		r = proxy_info_new(c->store, directory, &c->proxy_info);
-	if (r < 0)
-		return r;
-	*ret_problem = "cannot watch the cluster data: bad cluster name or prefix";
-	return watch_start(c->store, key, check_on_update, c, &c->watch);
-}
-
 int control_start(const struct control_settings *settings, int done_fd,
 		  struct control **ret_control, const char **ret_problem)
 {
@@ -183,23 +142,24 @@ int control_start(const struct control_settings *settings, int done_fd,
 	check_follow_deadline(c);
 	r = dns_open(&c->loop, &settings->dns, &c->dns);
 	if (r == 0)
-		r = resolve_new(c->dns, settings->store.timeout_ms, check_on_resolved, c,
+		r = resolve_new(c->dns, settings->stolon.store.timeout_ms, check_on_resolved, c,
 				&c->resolve);
 	if (r == 0)
 		r = listening_new(&settings->listening, c->dns, settings->workers.workers,
-				  settings->store.timeout_ms, check_on_ports_changed, c,
+				  settings->stolon.store.timeout_ms, check_on_ports_changed, c,
 				  &c->listening);
 	if (r == 0 && settings->direct.target != DIRECT_OFF)
 		r = direct_new(&settings->direct, &c->loop, c->dns, c->listening,
 			       settings->workers.workers, check_on_ports_changed, c, &c->direct);
 	if (r == 0)
-		r = init_cluster(c, ret_problem);
+		r = source_stolon_new(&settings->stolon, &c->loop, c->dns, check_on_update, c,
+				      &c->source, ret_problem);
 	if (r < 0)
 		goto fail;
 	*ret_problem = "cannot start the workers";
 	r = worker_pool_start(&settings->workers, &c->drained, &c->workers);
 	if (r == 0) {
-		log_info("proxy uid", log_text("uid", proxy_info_uid(c->proxy_info)));
+		log_info("proxy uid", log_text("uid", c->source->proxy_uid));
 		loop_timer_start(&c->check, 0);
 		r = thread_start(&c->thread, "control", run_control, c);
 	}

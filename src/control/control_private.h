@@ -3,11 +3,10 @@
 #ifndef PGSPLICE_CONTROL_CONTROL_PRIVATE_H
 #define PGSPLICE_CONTROL_CONTROL_PRIVATE_H
 
-#include "cluster/proxy_info.h"
-#include "cluster/watch.h"
 #include "control/control.h"
 #include "control/direct.h"
 #include "control/explain.h"
+#include "control/source.h"
 #include "routing/handover.h"
 #include "routing/resolve.h"
 
@@ -35,10 +34,8 @@ struct control {
 	struct loop_timer stop_limit;
 	unsigned failures; /* checks in a row */
 	struct dns *dns;
-	struct store *store;
-	struct watch *watch;
-	struct proxy_info *proxy_info;
-	bool published_info; /* at least tried */
+	struct source *source;
+	bool acknowledged; /* at least tried */
 	struct resolve *resolve;
 	struct listening *listening;
 	struct direct *direct; /* NULL: there is no direct port */
@@ -65,7 +62,7 @@ void check_on_update(const struct watch_update *update, void *arg);
 /* Sets the timer of the deadline to where the handover has it now. */
 void check_follow_deadline(struct control *c);
 
-/* While stopping: deletes our proxy info, once nothing stands in the way. */
+/* While stopping: withdraws from the cluster, once nothing stands in the way. */
 void control_withdraw(struct control *c);
 
 #endif

@@ -1,0 +1,78 @@
+/* Where the picture of the cluster comes from, and whom acknowledgements go to: the
+ * seam between the flow of a check and the kinds of clusters. Control thread. */
+#ifndef PGSPLICE_CONTROL_SOURCE_H
+#define PGSPLICE_CONTROL_SOURCE_H
+
+#include "cluster/watch.h"
+
+struct source;
+
+struct source_ops {
+	int (*read)(struct source *source);
+	int (*acknowledge)(struct source *source, int64_t generation, int64_t proxy_timeout_ns,
+			   store_done_cb *cb, void *arg);
+	int (*withdraw)(struct source *source, store_done_cb *cb, void *arg);
+	void (*stop)(struct source *source);
+	void (*free)(struct source *source);
+};
+
+/* The first member of each kind. */
+struct source {
+	const struct source_ops *ops;
+	const char *proxy_uid; /* this proxy's name in the cluster */
+};
+
+/* The callback given to a source's start runs from the loop, never inside a call, with
+ * what is read and with what comes by itself (watch.h says how they differ). */
+
+/* Starts a check, whose outcome comes with read_sent_ms set. */
+MUST_CHECK static inline int source_read(struct source *source)
+{
+	return source->ops->read(source);
+}
+
+/* Tells those who wait for this proxy that it has carried out a generation. One call at
+ * a time; cb runs once, from the loop. */
+MUST_CHECK static inline int source_acknowledge(struct source *source, int64_t generation,
+						int64_t proxy_timeout_ns, store_done_cb *cb,
+						void *arg)
+{
+	return source->ops->acknowledge(source, generation, proxy_timeout_ns, cb, arg);
+}
+
+/* Tells them not to wait for it any more. Not while an acknowledgement is under way. */
+MUST_CHECK static inline int source_withdraw(struct source *source, store_done_cb *cb, void *arg)
+{
+	return source->ops->withdraw(source, cb, arg);
+}
+
+/* No news any more. Acknowledging and withdrawing go on. */
+static inline void source_stop(struct source *source)
+{
+	source->ops->stop(source);
+}
+
+/* Cancels what is under way. Accepts NULL. */
+static inline void source_free(struct source **source)
+{
+	struct source *s = TAKE_PTR(*source);
+
+	if (s != NULL)
+		s->ops->free(s);
+}
+
+/* The kinds. On failure *ret_problem says in a static text what could not be done. */
+
+struct stolon_settings {
+	const char *cluster_name;
+	const char *store_prefix;
+	struct store_settings store;
+};
+
+/* A cluster described by stolon's sentinels in a store. settings, loop and dns must
+ * outlive it. */
+MUST_CHECK int source_stolon_new(const struct stolon_settings *settings, struct loop *loop,
+				 struct dns *dns, watch_cb *cb, void *arg,
+				 struct source **ret_source, const char **ret_problem);
+
+#endif
