@@ -136,7 +136,7 @@ MUST_CHECK int option_set(const struct option *option, void *target, const char 
 const struct option *option_find(const struct option_table *table, const char *name, size_t length);
 
 /* A value for an error text: control characters escaped, cut when very long,
- * and without the user and password of a URL. */
+ * and without the user and password of a URL or the password of a connection string. */
 void option_print_value(const char *text, FILE *out);
 /* "debug, info, warn or error" */
 void option_print_choices(const struct option_choice *choices, FILE *out);

@@ -20,12 +20,26 @@ static int64_t duration_unit(const struct option *o)
 	return o->kind == OPTION_MSEC ? NS_PER_MS : 1;
 }
 
+/* Where the password of a connection string of libpq begins, or NULL. */
+static const char *find_password(const char *text)
+{
+	while ((text = strstr(text, "password")) != NULL) {
+		text += strlen("password");
+		const char *sign = text + strspn(text, " ");
+		if (*sign == '=')
+			return sign + 1;
+	}
+	return NULL;
+}
+
 /* The password of a URL may hold any character, also @ and a comma: all up to
- * the last @ goes. */
+ * the last @ goes. Where one of libpq's ends is not worth knowing: all of the rest
+ * goes. */
 void option_print_value(const char *text, FILE *out)
 {
 	const char *at = strrchr(text, '@');
 	const char *scheme_end = strstr(text, "://");
+	const char *password = find_password(text);
 	size_t printed = 0;
 
 	if (at != NULL) {
@@ -33,10 +47,16 @@ void option_print_value(const char *text, FILE *out)
 			fprintf(out, "%.*s://", (int)strcspn(text, ":@"), text);
 		fputs("***", out);
 		text = at;
+		if (password != NULL && password <= at)
+			return; /* what follows may be the rest of it */
 	}
 	for (; *text != '\0'; text++, printed++) {
 		unsigned char c = (unsigned char)*text;
 
+		if (text == password) {
+			fputs("***", out);
+			return;
+		}
 		/* Never cut inside of a UTF-8 character. */
 		if (printed >= LONGEST_VALUE && (c & 0xc0) != 0x80) {
 			fputs("...", out);

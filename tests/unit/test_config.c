@@ -215,6 +215,7 @@ static void test_flags_follow_gnu_syntax(void **state)
 		{{"--cluster-name"}, {"flag needs an argument: --cluster-name NAME"}},
 		{{NEEDED, "extra"}, {"unexpected argument \"extra\"", "(see --help)"}},
 		{{NEEDED, "-"}, {"unexpected argument \"-\""}},
+		{{NEEDED, "password_of=x"}, {"unexpected argument \"password_of=x\""}},
 		{{NEEDED, "--stop-listening", "false"},
 		 {"unexpected argument \"false\"", "--name=false"}},
 		{{NEEDED, "--", "--workers=2"}, {"unexpected argument \"--workers=2\""}},
@@ -440,6 +441,13 @@ static void test_no_password_is_repeated(void **state)
 		"--log-level=http://me:hunter2@a",
 		"--store-url=ftp://me:hunter2@a/b",
 		"--store-url=http://me:hunter2@a b",
+		/* A connection string that nobody put in quotes. */
+		"password=hunter2",
+		"sslpassword = 'hunter2'",
+		"password=h@unter2",
+		"--listen-address=password_of=x password=hunter2",
+		"--listen-address=postgres://me:h@a/b?password=hunter2",
+		"--listen-address=postgres://me:h@a/b?password=hunter2&x=@unter2",
 	};
 	struct start s;
 
