@@ -43,6 +43,7 @@ static struct control_settings settings_of(const struct config *config)
 		" (by PostgreSQL? See --direct-port and --direct-listen-address)";
 	return (struct control_settings){
 		.stolon = {config->cluster_name, config->store_prefix, config->store},
+		.members = config->members,
 		.dns = config->dns,
 		.listening = {.addresses = config->listen.addresses.items,
 			      .count = config->listen.addresses.count,
@@ -128,7 +129,8 @@ static int run(const struct config *config)
 		return EXIT_FAILURE;
 	}
 	log_info("pgsplice starts", log_text("version", PGSPLICE_VERSION),
-		 log_text("cluster", config->cluster_name), log_number("workers", config->workers));
+		 log_text("cluster", *config->cluster_name != '\0' ? config->cluster_name : NULL),
+		 log_number("workers", config->workers));
 	if (config->metrics_listen_address != NULL)
 		log_warn("--metrics-listen-address has no effect in this version");
 	r = config->pidfile == NULL ? 0 : write_pidfile(config->pidfile);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/option_table.h"
 #include "control/direct.h"
+#include "control/source.h"
 #include "net/dns.h"
 #include "net/sock.h"
 #include "store/store.h"
@@ -18,14 +19,24 @@
  * argv, envp or constants and are not owned. */
 struct config {
 	/* Cluster and store. */
-	const char *cluster_name; /* never NULL */
+	const char *cluster_name; /* never NULL; "" only with members */
 	const char *store_prefix; /* never NULL */
 	const char *store_password_file;
 	char *store_password; /* its first line; owned */
 	char *store_token;    /* of store.token_file; owned */
 	const char *store_url;
 	struct config_url *store_url_parts; /* what that comes to; owned */
-	struct store_settings store;        /* backend without aliases, its endpoints set */
+	/* Backend without aliases, its endpoints set. With members the backend is
+	 * "postgres" and nothing else but the time-out means anything. */
+	struct store_settings store;
+
+	/* Members: as given, each then as control wants it, and what that comes to. */
+	struct {
+		struct option_list list;
+		int probe; /* enum probe_choice */
+		int http_port;
+	} members_options;
+	struct members_settings members;
 
 	/* Names. */
 	struct dns_settings dns;

@@ -10,6 +10,7 @@
 
 struct control_settings {
 	struct stolon_settings stolon;
+	struct members_settings members; /* count 0: stolon it is */
 	struct dns_settings dns;
 	struct listening_settings listening;
 	struct direct_settings direct;

@@ -75,4 +75,23 @@ MUST_CHECK int source_stolon_new(const struct stolon_settings *settings, struct 
 				 struct dns *dns, watch_cb *cb, void *arg,
 				 struct source **ret_source, const char **ret_problem);
 
+enum probe_kind {
+	PROBE_KIND_POSTGRES, /* by SQL, with conninfo */
+	PROBE_KIND_HTTP,     /* at a check server beside each, on http_port */
+};
+
+/* A cluster that only its servers describe. */
+struct members_settings {
+	/* "host:port", no two the same; host is a name in lower case or an IP address
+	 * as addr_format() writes it, the port a number. */
+	char *const *members;
+	size_t count; /* 0: not this kind of cluster */
+	enum probe_kind probe;
+	const char *conninfo; /* libpq's text, not checked; NULL for PROBE_KIND_HTTP */
+	uint16_t http_port;
+	int64_t interval_ms; /* between two questions to one server */
+	int64_t timeout_ms;  /* of one question */
+	int fall;            /* failures in a row of a server that is down; at least 1 */
+};
+
 #endif

@@ -13,6 +13,7 @@
 #define OPTION_TARGET struct config
 
 #define GROUP_STORE   "Cluster and store"
+#define GROUP_MEMBERS "Members"
 #define GROUP_LISTEN  "Listening"
 #define GROUP_DIRECT  "Direct port"
 #define GROUP_DNS     "Host names"
@@ -29,7 +30,15 @@ const struct option_choice config_backends[] = {
 	{"etcdv3", BACKEND_ETCDV3, false},
 	{"etcd3", BACKEND_ETCDV3, true},
 	{"consul", BACKEND_CONSUL, false},
+	{CONFIG_MEMBERS_BACKEND, BACKEND_POSTGRES, false},
 	{"kubernetes", BACKEND_KUBERNETES, true},
+	{NULL, 0, false},
+};
+
+static const struct option_choice probe_choices[] = {
+	{"postgres", PROBE_CHOICE_POSTGRES, false},
+	{"http", PROBE_CHOICE_HTTP, false},
+	{"auto", PROBE_CHOICE_AUTO, false},
 	{NULL, 0, false},
 };
 
@@ -92,9 +101,10 @@ static const struct option_choice log_formats[] = {
 
 static const struct option rows[] = {
 	OPT_TEXT(GROUP_STORE, "cluster-name", cluster_name, "NAME", NULL,
-		 "Name of the cluster. Required.", .marks = OPTION_STOLON),
+		 "Name of the cluster. Required without --members.", .marks = OPTION_STOLON),
 	OPT_NAME(GROUP_STORE, "store-backend", store.backend, "NAME", NULL, config_backends,
-		 "Kind of the store that holds the cluster's state. Required.",
+		 "Kind of the store that holds the cluster's state; postgres, which --members "
+		 "implies, is none. Required without --members.",
 		 .complaint = {"Unknown store backend: \"", "\""}, .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_STORE, "store-endpoints", store.endpoints, "LIST", NULL,
 		 "Where the store is: the directory of a file store, else a comma list of URLs.",
@@ -135,6 +145,29 @@ static const struct option rows[] = {
 	OPT_TEXT(GROUP_STORE, "kube-resource-kind", store.kube_resource_kind, "KIND", NULL,
 		 "Kubernetes resource that holds the state; only configmap.",
 		 .marks = OPTION_STOLON),
+
+	OPT_LIST(GROUP_MEMBERS, "members", members_options.list, "HOST[:PORT]", NULL,
+		 "PostgreSQL servers that are asked themselves who leads, without any store; may "
+		 "be repeated or a comma list. The port is 5432 unless given; IPv6 with a port in "
+		 "brackets.",
+		 .accepts = config_accepts_member,
+		 .allowed = "the host of a server, with or without its port, such as app.internal, "
+			    "10.0.0.1:5433 or [fdaa::3]:5433, or a comma list of these"),
+	OPT_CHOICE(GROUP_MEMBERS, "probe", members_options.probe, "KIND", "auto", probe_choices,
+		   "How they are asked: postgres, by SQL; http, at a check server beside each; "
+		   "auto: by SQL with --probe-conninfo, else by http."),
+	OPT_TEXT(GROUP_MEMBERS, "probe-conninfo", members.conninfo, "CONNINFO", NULL,
+		 "How to connect to them, as libpq has it but without a host: user=NAME "
+		 "passfile=FILE. Put no password here, a flag is visible to all users of the "
+		 "machine: use passfile or PGPASSFILE."),
+	OPT_INT(GROUP_MEMBERS, "probe-http-port", members_options.http_port, "5500", 1, 65535,
+		"Port of the check servers.", .marks = OPTION_NO_URL),
+	OPT_MSEC(GROUP_MEMBERS, "probe-interval", members.interval_ms, "1s", 100, 60000,
+		 "Time between two questions to one server."),
+	OPT_MSEC(GROUP_MEMBERS, "probe-timeout", members.timeout_ms, "2s", 100, 60000,
+		 "Give up on one question after this long."),
+	OPT_INT(GROUP_MEMBERS, "probe-fall", members.fall, "3", 1, 20,
+		"Failures in a row after which a server counts as down."),
 
 	OPT_LIST(GROUP_LISTEN, "listen-address", listen.addresses, "ADDRESS", "127.0.0.1",
 		 "IP address, host name or path of a unix socket; may be repeated or a comma list. "

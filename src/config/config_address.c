@@ -10,13 +10,13 @@
 
 #define LONGEST_LABEL     63
 #define LONGEST_HOST_NAME 253
-#define HOST_SIZE         (LONGEST_HOST_NAME + 1)
+_Static_assert(CONFIG_HOST_SIZE == LONGEST_HOST_NAME + 1, "hosts are names or addresses");
 
 /* Wildcards, as they are in lists once these are settled. */
 #define ALL      "::"
 #define ALL_IPV4 "0.0.0.0"
 
-static bool is_host_name(const char *text)
+bool config_is_host_name(const char *text)
 {
 	size_t length = strlen(text);
 	size_t label = 0;
@@ -49,7 +49,7 @@ bool config_accepts_listen_address(const char *text)
 
 	if (text[0] == '/')
 		return strlen(text) < sizeof(((struct sockaddr_un *)0)->sun_path);
-	return text[0] == '\0' || addr_parse_ip(text, 0, &addr) == 0 || is_host_name(text);
+	return text[0] == '\0' || addr_parse_ip(text, 0, &addr) == 0 || config_is_host_name(text);
 }
 
 bool config_accepts_server(const char *text)
@@ -66,9 +66,7 @@ bool config_accepts_port(const char *text)
 	return addr_parse_port(text, &port) == 0;
 }
 
-/* The port of host:port, with the host in host, without its brackets. NULL if
- * the text is not of this form. */
-static const char *split_host_port(const char *text, char host[static HOST_SIZE])
+const char *config_split_host_port(const char *text, char host[static CONFIG_HOST_SIZE])
 {
 	const char *colon = strrchr(text, ':');
 	bool is_bracketed = *text == '[';
@@ -83,26 +81,26 @@ static const char *split_host_port(const char *text, char host[static HOST_SIZE]
 		text++;
 		length -= 2;
 	}
-	if (length >= HOST_SIZE)
+	if (length >= CONFIG_HOST_SIZE)
 		return NULL;
 	memcpy(host, text, length);
 	host[length] = '\0';
 	if (*host != '[' && addr_parse_ip(host, 0, &addr) == 0)
 		return is_bracketed == (addr.sa.sa_family == AF_INET6) ? colon + 1 : NULL;
-	return !is_bracketed && is_host_name(host) ? colon + 1 : NULL;
+	return !is_bracketed && config_is_host_name(host) ? colon + 1 : NULL;
 }
 
 bool config_accepts_host_port(const char *text)
 {
-	char host[HOST_SIZE];
+	char host[CONFIG_HOST_SIZE];
 
-	return split_host_port(text, host) != NULL;
+	return config_split_host_port(text, host) != NULL;
 }
 
 int config_take_host_port(const char *text, char **ret_host, const char **ret_port)
 {
-	char host[HOST_SIZE];
-	const char *port = split_host_port(text, host);
+	char host[CONFIG_HOST_SIZE];
+	const char *port = config_split_host_port(text, host);
 
 	if (port == NULL)
 		return ERR_SYNTAX;

@@ -182,6 +182,8 @@ static int check_store(struct config *config, char *const *envp, FILE *err)
 	case BACKEND_CONSUL:
 		r = check_url_endpoints(config, backend, err);
 		break;
+	case BACKEND_POSTGRES: /* no store: config_settle_members() has seen to it */
+		break;
 	case BACKEND_KUBERNETES:
 		r = check_kubernetes(config, err);
 		break;
@@ -240,17 +242,28 @@ static void take_name_server(struct config *config, char *const *envp)
 		config->dns.fallback_server = text;
 }
 
-int config_check(struct config *config, char *const *envp, FILE *err)
+/* Which cluster, and where its state is. */
+static int check_cluster(struct config *config, char *const *envp, FILE *err)
 {
 	if (config->cluster_name == NULL) {
 		fputs("cluster name required: --cluster-name must not be empty\n", err);
 		return ERR_SYNTAX;
 	}
 	int r = read_secrets(config, err);
-	if (r == 0)
-		r = check_store(config, envp, err);
+	return r < 0 ? r : check_store(config, envp, err);
+}
+
+int config_check(struct config *config, char *const *envp, FILE *err)
+{
+	int r = config_settle_members(config, err);
+	/* With members all that is about a store has no effect, like what is about
+	 * https with an http store; also not what a platform sets for other programs. */
+	if (r == 0 && config->members.count == 0)
+		r = check_cluster(config, envp, err);
 	if (r < 0)
 		return r;
+	if (config->cluster_name == NULL)
+		config->cluster_name = "";
 	r = config_settle_addresses(&config->listen.addresses, false);
 	if (r < 0) {
 		fprintf(err, "--listen-address: %s\n", err_text(r));

@@ -4,11 +4,15 @@
 
 #include "config/config.h"
 
+#define CONFIG_MEMBERS_BACKEND "postgres"
+#define CONFIG_HOST_SIZE       254 /* of the longest host, terminated */
+
 enum backend {
 	BACKEND_FILE,
 	BACKEND_ETCDV2,
 	BACKEND_ETCDV3,
 	BACKEND_CONSUL,
+	BACKEND_POSTGRES, /* no store: the servers themselves */
 	BACKEND_KUBERNETES,
 };
 
@@ -16,6 +20,12 @@ enum on_promote {
 	ON_PROMOTE_UNSET,
 	ON_PROMOTE_CUT,
 	ON_PROMOTE_KEEP,
+};
+
+enum probe_choice {
+	PROBE_CHOICE_AUTO,
+	PROBE_CHOICE_POSTGRES,
+	PROBE_CHOICE_HTTP,
 };
 
 /* Names of --store-backend. The first name of each is the one the store knows. */
@@ -30,17 +40,28 @@ MUST_CHECK int config_take_store_url(struct config *config, enum backend backend
 				     FILE *err);
 void config_url_free(struct config_url **url);
 
+/* Makes config->members of what was given, and the backend "postgres" if there are
+ * any; only both together are accepted. */
+MUST_CHECK int config_settle_members(struct config *config, FILE *err);
+
 /* Makes config->direct of what was given, when the rest is complete. */
 MUST_CHECK int config_settle_direct(struct config *config, FILE *err);
 
 /* What rows accept: an item of --listen-address, of --dns-server, a port, a host
- * with its port (IPv6 in brackets); --direct-target and --direct-max-lag. */
+ * with its port (IPv6 in brackets); --direct-target and --direct-max-lag;
+ * an item of --members. */
 bool config_accepts_listen_address(const char *text);
 bool config_accepts_server(const char *text);
 bool config_accepts_port(const char *text);
 bool config_accepts_host_port(const char *text);
 bool config_accepts_direct_target(const char *text);
 bool config_accepts_lag(const char *text);
+bool config_accepts_member(const char *text);
+
+bool config_is_host_name(const char *text);
+/* The port of host:port, with the host in host, without its brackets. NULL if the
+ * text is not of this form. */
+const char *config_split_host_port(const char *text, char host[static CONFIG_HOST_SIZE]);
 
 /* The host without brackets, which the caller owns, and the port, which points into
  * text. ERR_SYNTAX for what is not accepted, or -ENOMEM. */

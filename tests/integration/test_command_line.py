@@ -40,6 +40,9 @@ GOOD = ("--cluster-name=c", "--store-backend=file", "--store-endpoints=/nonexist
     ((*GOOD, "--direct-target=any", "--direct-port=5432"),
      "--direct-port and --port are both 5432"),
     ((*GOOD, "--direct-max-lag=16"), "it needs a unit"),
+    ((*GOOD, "--members=a"), 'it goes with --store-backend=postgres, not "file"'),
+    (("--store-backend=postgres",), "--members must say which"),
+    (("--members=a", "--probe=postgres"), "--probe=postgres needs --probe-conninfo"),
     ((*GOOD, "--port"), "--port"),
     ((*GOOD, "--no-such-flag"), "unknown flag: --no-such-flag"),
     ((*GOOD, "stray"), "stray"),
@@ -105,6 +108,11 @@ def test_environment_alone_is_enough(start_pgsplice, tmp_path):
         "STPROXY_STORE_ENDPOINTS": str(tmp_path), "STPROXY_DEBUG": "true"})
     proxy.wait_for_log("proxy uid")
     proxy.wait_for_log("listening")
+
+
+def test_cluster_without_a_name_is_logged_without_one(start_pgsplice):
+    proxy = start_pgsplice("--members=127.0.0.1:1", store=None)
+    assert "cluster=" not in proxy.wait_for_log("pgsplice starts")
 
 
 def test_metrics_address_is_accepted_with_one_warning(start_pgsplice):
