@@ -1,7 +1,8 @@
 /* How far members are behind the leader, by the positions in the cluster data. Pure.
  *
  * The positions are as old as the data: keepers report every few seconds. The time is
- * that since the leader, by the data, went past the member's position. Control thread. */
+ * that since the leader, by the data, went past the member's position: at times a little
+ * too long, never too short. Control thread. */
 #ifndef PGSPLICE_ROUTING_LAG_H
 #define PGSPLICE_ROUTING_LAG_H
 

@@ -3,8 +3,28 @@
 
 #include <string.h>
 
-/* Points closer than this are one: the history reaches back a minute at least. */
+/* Points closer than this are one. */
 #define APART_MS 1000
+
+/* Makes one of two points: of those that are closest for their age, so that the history
+ * reaches back as far as it was kept, and is the finer the newer. */
+static void make_room(struct lag_history *h, int64_t now_ms)
+{
+	struct lag_point *points = h->points;
+	size_t best = 0;
+
+	for (size_t i = 1; i + 1 < h->count; i++) {
+		int64_t gap_ms = points[i + 1].at_ms - points[i].at_ms;
+		int64_t best_gap_ms = points[best + 1].at_ms - points[best].at_ms;
+		if (gap_ms * (now_ms - points[best].at_ms) <
+		    best_gap_ms * (now_ms - points[i].at_ms))
+			best = i;
+	}
+	/* The earlier time for both positions: rather too long a lag than too short a one. */
+	points[best].position = points[best + 1].position;
+	h->count--;
+	memmove(points + best + 1, points + best + 2, (h->count - best - 1) * sizeof(*points));
+}
 
 void lag_note(struct lag_history *history, const struct view *view, int64_t now_ms)
 {
@@ -19,12 +39,12 @@ void lag_note(struct lag_history *history, const struct view *view, int64_t now_
 		return;
 	if (last != NULL && leader->wal_position < last->position)
 		h->count = 0; /* another leader, which begins further back */
-	if (h->count > 1 && last->at_ms - h->points[h->count - 2].at_ms < APART_MS) {
+	if (h->count > 0 && now_ms - last->at_ms < APART_MS) {
 		last->position = leader->wal_position; /* a lag too long, by less than that */
 		return;
 	}
 	if (h->count == LAG_HISTORY)
-		memmove(h->points, h->points + 1, --h->count * sizeof(h->points[0]));
+		make_room(h, now_ms);
 	h->points[h->count++] = (struct lag_point){now_ms, leader->wal_position};
 }
 
