@@ -14,7 +14,7 @@
 enum standing {
 	STANDING_UNKNOWN,
 	STANDING_STANDBY,
-	STANDING_PROMOTED, /* was a standby when its role changed: leads or is to lead */
+	STANDING_PROMOTED, /* was a standby when its role changed: leads or is yet to lead */
 	STANDING_LEADER,   /* named by the view; was no standby before, to our knowledge */
 };
 
@@ -22,6 +22,7 @@ struct standing_member {
 	char *uid;
 	char *address; /* as published, with the port */
 	enum standing standing;
+	bool leads; /* by the view */
 	/* Another one whenever it must not be taken for what it was: other role (but for
 	 * a promotion that is to be followed), other address, gone in between. */
 	uint64_t epoch;

@@ -39,13 +39,16 @@ static enum standing standing_of(const struct standings *s, const struct view *v
 	bool was_standby = before != NULL && before->standing == STANDING_STANDBY;
 	bool was_promoted = before != NULL && before->standing == STANDING_PROMOTED;
 	bool carried_out = m->generation == m->current_generation;
+	bool leads = strcmp(m->uid, view_leader_uid(view)) == 0;
+	/* It keeps the role until it is removed, as the one that comes after it has it. */
+	bool was_deposed = before != NULL && before->leads && !leads;
 
 	if (is_to_be_standby(view, m))
 		return carried_out || was_standby ? STANDING_STANDBY : STANDING_UNKNOWN;
-	if (s->follows_promotions && (was_standby || was_promoted) &&
+	if (s->follows_promotions && (was_standby || was_promoted) && !was_deposed &&
 	    strcmp(m->role, "master") == 0)
 		return STANDING_PROMOTED;
-	return strcmp(m->uid, view_leader_uid(view)) == 0 ? STANDING_LEADER : STANDING_UNKNOWN;
+	return leads ? STANDING_LEADER : STANDING_UNKNOWN;
 }
 
 static bool is_still_the_same(const struct standing_member *before,
@@ -69,6 +72,7 @@ static int take_member(struct standings *s, const struct view *view, const struc
 	if (before != NULL && strcmp(before->address, ret->address) != 0)
 		before = NULL; /* not the server that it was */
 	ret->standing = standing_of(s, view, m, before);
+	ret->leads = strcmp(m->uid, view_leader_uid(view)) == 0;
 	ret->epoch = is_still_the_same(before, ret) ? before->epoch : ++s->last_epoch;
 	return 0;
 }
