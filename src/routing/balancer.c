@@ -69,8 +69,8 @@ static const struct member_entry *less_loaded(const struct draw *draw, uint64_t 
 	return on_a < on_b ? a : b;
 }
 
-const struct member_entry *balancer_pick(const struct member_set *set, unsigned rules,
-					 uint64_t *random_state)
+const struct member_entry *balancer_pick_other(const struct member_set *set, unsigned rules,
+					       uint64_t tried, uint64_t *random_state)
 {
 	struct draw draw = {0};
 
@@ -78,8 +78,15 @@ const struct member_entry *balancer_pick(const struct member_set *set, unsigned 
 		return NULL;
 	for (size_t i = 0; i < set->count; i++) {
 		const struct member_entry *entry = &set->entries[i];
-		if (entry->takes_new && (rules & 1U << entry->rule) && keeps_up(&draw, entry))
+		if (entry->takes_new && (rules & 1U << entry->rule) && !(tried >> i % 64 & 1) &&
+		    keeps_up(&draw, entry))
 			add(&draw, entry, set->balance, random_state);
 	}
 	return less_loaded(&draw, random_state);
+}
+
+const struct member_entry *balancer_pick(const struct member_set *set, unsigned rules,
+					 uint64_t *random_state)
+{
+	return balancer_pick_other(set, rules, 0, random_state);
 }

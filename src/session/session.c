@@ -235,10 +235,10 @@ static unsigned rules_now(const struct snapshot *snapshot)
 	       (snapshot_is_open(snapshot, now_ms) ? BIT(MEMBER_FENCED) : 0);
 }
 
-static const struct member_entry *pick_member(struct session_list *list)
+static const struct member_entry *pick_member(struct session_list *list, uint64_t tried)
 {
-	return balancer_pick(list->snapshot->members, rules_now(list->snapshot),
-			     &list->random_state);
+	return balancer_pick_other(list->snapshot->members, rules_now(list->snapshot), tried,
+				   &list->random_state);
 }
 
 static void start_connect(struct session *s)
@@ -261,7 +261,7 @@ static void take_member(struct session *s, const struct member_entry *entry)
 }
 
 /* After a connect that failed, on the direct port: the next member. False if there is
- * none to try; the session is as it was. */
+ * none that was not tried; the session is as it was. */
 static bool try_next_member(struct session *s)
 {
 	const struct session_list *list = s->list;
@@ -270,11 +270,12 @@ static bool try_next_member(struct session *s)
 		return false;
 	if (!atomic_exchange_explicit(&s->member->failed, true, memory_order_relaxed))
 		list->host->member_failed(list->host->arg);
-	const struct member_entry *next = pick_member(s->list);
-	size_t count = next == NULL ? 0 : list->snapshot->members->count;
-	if (s->attempts + (size_t)1 >= count || s->attempts == UINT8_MAX)
+	const struct member_entry *failed = member_set_find(list->snapshot->members, s->member);
+	if (failed != NULL)
+		s->tried |= UINT64_C(1) << (failed - list->snapshot->members->entries) % 64;
+	const struct member_entry *next = pick_member(s->list, s->tried);
+	if (next == NULL)
 		return false;
-	s->attempts++;
 	member_unref(&s->member);
 	target_unref(&s->target);
 	take_member(s, next);
@@ -372,7 +373,7 @@ static void start_on(struct session_list *list, const struct member_entry *entry
 
 bool session_start_direct(struct session_list *list, int client_fd, const struct addr *client_addr)
 {
-	const struct member_entry *entry = pick_member(list);
+	const struct member_entry *entry = pick_member(list, 0);
 
 	if (entry == NULL)
 		return false;

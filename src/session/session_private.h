@@ -30,12 +30,12 @@ struct session {
 	enum member_rule rule : 8; /* that it obeys; MEMBER_FENCED on the leader's port */
 	bool is_first : 1;         /* the client's first packet is still to be looked at */
 	uint16_t awaited;          /* bytes of that packet; 0: it need not be waited for */
-	uint8_t attempts;          /* members tried before this one */
 	uint8_t server_index;      /* of its address in target->addrs */
 	struct addr client_addr;
 	uint64_t term;
 	struct target *target;
 	struct member *member; /* NULL: of the leader's port */
+	uint64_t tried;        /* places of members that could not be connected to */
 	int64_t started_ms;
 	int64_t until_ms;            /* of a connect, of being held or of draining */
 	struct connector *connector; /* while CONNECTING */

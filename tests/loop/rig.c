@@ -27,7 +27,10 @@ static void on_ended(void *arg)
 
 static bool takes_one_more(void *arg)
 {
-	return true;
+	struct rig *r = arg;
+
+	r->asked_for += !r->is_full;
+	return !r->is_full;
 }
 
 static void on_member_failed(void *arg)
@@ -208,7 +211,7 @@ struct target *target_of(const struct addr *addrs, size_t count)
 	return t;
 }
 
-int rig_client(struct rig *rig)
+int connect_client(int *ret_accepted, struct addr *ret_peer)
 {
 	struct addr front;
 	struct addr peer = {0};
@@ -221,6 +224,17 @@ int rig_client(struct rig *rig)
 	assert_true(accepted >= 0);
 	close(listener);
 	set_nonblocking(client);
+	*ret_accepted = accepted;
+	*ret_peer = peer;
+	return client;
+}
+
+int rig_client(struct rig *rig)
+{
+	struct addr peer;
+	int accepted;
+	int client = connect_client(&accepted, &peer);
+
 	session_start(&rig->list, accepted, &peer);
 	return client;
 }

@@ -25,6 +25,8 @@ struct rig {
 	int64_t valid_until_ms;
 	unsigned ended;
 	unsigned members_failed; /* times it was told of one */
+	bool is_full;            /* no room for sessions that no client asked for */
+	unsigned asked_for;      /* such sessions that there was room for */
 	int listener;            /* of the server */
 	struct addr server;      /* its address */
 };
@@ -45,6 +47,8 @@ void rig_publish(struct rig *rig, struct target *target);
 /* Adopts it as a worker does; returns how many sessions were cut. */
 unsigned rig_adopt(struct rig *rig);
 
+/* A client's connection: its end is returned, non-blocking, and ours. */
+int connect_client(int *ret_accepted, struct addr *ret_peer);
 /* A session whose client end is returned, non-blocking. */
 int rig_client(struct rig *rig);
 /* The server's end of the next session, non-blocking. */

@@ -300,6 +300,37 @@ static void test_any_state_will_do_to_begin_with(void **state)
 	teardown(&f);
 }
 
+/* After failures each other one comes once, those that have not failed and the lower
+ * ranks first; then there is nobody. */
+static void test_others_are_those_not_tried(void **state)
+{
+	static const enum member_balance balances[] = {MEMBER_LEAST, MEMBER_RANDOM, MEMBER_FIRST};
+
+	for (size_t b = 0; b < ARRAY_LEN(balances); b++) {
+		struct fixture f = setup(balances[b], 6);
+		uint64_t tried = 0;
+
+		f.set->entries[1].takes_new = false;
+		f.set->entries[2].rank = 1;
+		f.set->entries[3].rule = MEMBER_HELD;
+		atomic_store(&f.set->entries[0].member->failed, true);
+		atomic_store(&f.set->entries[4].member->failed, true);
+		static const uint64_t wanted[] = {1 << 5, 1 << 2, 1 << 0 | 1 << 4, 1 << 0 | 1 << 4};
+		for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+			const struct member_entry *e =
+				balancer_pick_other(f.set, AS_OPEN, tried, &f.random);
+			assert_non_null(e);
+			uint64_t bit = UINT64_C(1) << (e - f.set->entries);
+			assert_true((bit & wanted[i]) && !(bit & tried));
+			tried |= bit;
+		}
+		assert_null(balancer_pick_other(f.set, AS_OPEN, tried, &f.random));
+		assert_null(balancer_pick_other(f.set, AS_OPEN, UINT64_MAX, &f.random));
+		assert_null(balancer_pick_other(NULL, AS_OPEN, 0, &f.random));
+		teardown(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_random_spreads_evenly_whatever_they_have),
 		cmocka_unit_test(test_a_large_set_is_used_as_a_whole),
 		cmocka_unit_test(test_any_state_will_do_to_begin_with),
+		cmocka_unit_test(test_others_are_those_not_tried),
 	};
 
 	return cmocka_run_group_tests_name("balancer", tests, NULL, NULL);
