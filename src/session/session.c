@@ -367,6 +367,8 @@ static void start_on(struct session_list *list, const struct member_entry *entry
 	if (s == NULL)
 		return;
 	s->is_first = is_first;
+	if (!is_first)
+		s->tried = UINT64_MAX; /* a cancel is for this one: the others have theirs */
 	take_member(s, entry);
 	start_connect(s);
 }
