@@ -152,7 +152,8 @@ static void pump_to_server(struct session *s)
 	uint64_t before = s->to_server.bytes;
 
 	if (s->is_first && pump_wants_read(&s->to_server) && !session_look_at_start(s)) {
-		follow_pumps(s);
+		if (moves_bytes(s))
+			follow_pumps(s);
 		return;
 	}
 	enum pump_result result =

@@ -87,7 +87,11 @@ bool session_look_at_start(struct session *s)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	switch (n <= 0 ? STARTUP_OTHER : startup_classify(packet, (size_t)n, &needed)) {
+	if (n < 0) {
+		session_end(s, CLOSE_CLIENT_RESET); /* told once: the pump would see an end */
+		return false;
+	}
+	switch (n == 0 ? STARTUP_OTHER : startup_classify(packet, (size_t)n, &needed)) {
 	case STARTUP_SHORT:
 		if (s->awaited == needed)
 			break; /* no more comes: the client has ended in the middle */

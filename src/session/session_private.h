@@ -71,7 +71,7 @@ void session_connect_late(struct session *s);
 void session_start_cancel(struct session_list *list, const struct member_entry *entry,
 			  int client_fd, const struct addr *client_addr);
 /* Looks at the first packet of a client of the direct port: a CancelRequest goes to
- * all members. False: wait for more of it. */
+ * all members. False: wait for more of it, if the session has not ended by this. */
 bool session_look_at_start(struct session *s);
 
 /* Ends a session whose bytes have all gone where they can still go: closes what

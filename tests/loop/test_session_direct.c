@@ -237,6 +237,24 @@ static void test_nobody_for_a_new_session_leaves_it_to_the_caller(void **state)
 	assert_false(session_start_direct(&rig->list, -1, &peer)); /* no set at all */
 }
 
+/* The look at the first packet must not hide it. */
+static void test_client_that_breaks_before_its_first_packet_is_noticed(void **state)
+{
+	struct rig *rig = *state;
+	struct members m;
+	struct peer client;
+	struct peer server;
+
+	members_init(&m, rig, PERMITTED(MEMBER_STANDBY), 1);
+	direct_open(&m, 0, &client, &server);
+	abort_socket(&client.fd);
+	receive_end(rig, &server, PEER_RESET);
+	rig_run_until_ended(rig, 1);
+	assert_int_equal(rig_closed(rig, CLOSE_CLIENT_RESET), 1);
+	close_fd(&server.fd);
+	members_deinit(&m);
+}
+
 int main(void)
 {
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -246,6 +264,7 @@ int main(void)
 		RIG_TEST(test_fenced_obeys_route_term_time_and_set),
 		RIG_TEST(test_time_that_is_over_stops_the_next_byte),
 		RIG_TEST(test_timed_obeys_nothing_but_the_time),
+		RIG_TEST(test_client_that_breaks_before_its_first_packet_is_noticed),
 		RIG_TEST(test_nobody_for_a_new_session_leaves_it_to_the_caller),
 	};
 
