@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "control/roster.h"
 #include "direct_private.h"
+#include "routing/suspects.h"
 
 /* With members and addresses of more than this, the rest is left out. */
 #define MAX_ENTRIES 256
@@ -30,6 +31,7 @@ struct direct {
 	void *arg;
 	struct view *view; /* NULL before the first */
 	struct standings standings;
+	struct suspects suspects;
 	struct lag_history lag;
 	struct direct_names *names;
 	struct roster *roster;
@@ -108,6 +110,7 @@ static void add_view_member(struct draft *draft, const struct view_member *m)
 		return;
 	if (draft->addr_count < MAX_ENTRIES)
 		draft->addrs[draft->addr_count++] = addr;
+	suspects_note(&d->suspects, &addr, standing->standing, strcmp(m->role, "master") == 0);
 	if (is_own_port(d, &addr))
 		return;
 	struct candidate candidate = describe(draft, m, standing, &addr);
@@ -130,7 +133,7 @@ static bool is_in_view(const struct draft *draft, const struct addr *addr)
 }
 
 /* Addresses of the name that the view knows nothing of: they may be anything, the
- * leader by another address, too. */
+ * leader by another address, too. But not where we know a leader has been. */
 static void add_strangers(struct draft *draft)
 {
 	struct direct *d = draft->direct;
@@ -140,7 +143,8 @@ static void add_strangers(struct draft *draft)
 
 	for (size_t i = 0; i < direct_names_count(d->names); i++) {
 		const struct addr *addr = direct_names_at(d->names, i);
-		if (!is_in_view(draft, addr) && !is_own_port(d, addr))
+		if (!is_in_view(draft, addr) && !is_own_port(d, addr) &&
+		    !suspects_have(&d->suspects, addr))
 			add_entry(draft, roster_get(d->roster, s->host, 0, s->host, s->port, addr),
 				  &choice);
 	}
