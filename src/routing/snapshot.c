@@ -1,6 +1,8 @@
 /* Snapshots, and the one question they answer. */
 #include "routing/snapshot.h"
 
+#include <string.h>
+
 struct snapshot *snapshot_new(uint64_t drop_generation, int64_t store_generation, uint64_t term,
 			      int64_t valid_until_ms, struct target *target,
 			      struct listen_set *listen)
@@ -62,8 +64,11 @@ bool snapshot_permits(const struct snapshot *snapshot, uint64_t term, const stru
 static enum permission permits_promoted(const struct snapshot *snapshot,
 					const struct member *member, int64_t now_ms)
 {
+	const struct target *routed = snapshot->target;
+
 	return snapshot_is_open(snapshot, now_ms) &&
-			       target_has_addr(snapshot->target, &member->target->addrs[0])
+			       strcmp(routed->member, member->target->member) == 0 &&
+			       target_has_addr(routed, &member->target->addrs[0])
 		       ? PERMISSION_FULL
 		       : PERMISSION_WAIT;
 }

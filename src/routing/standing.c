@@ -38,7 +38,7 @@ static enum standing standing_of(const struct standings *s, const struct view *v
 {
 	bool was_standby = before != NULL && before->standing == STANDING_STANDBY;
 	bool was_promoted = before != NULL && before->standing == STANDING_PROMOTED;
-	bool carried_out = m->generation == m->current_generation;
+	bool carried_out = m->generation > 0 && m->generation == m->current_generation;
 	bool leads = strcmp(m->uid, view_leader_uid(view)) == 0;
 	/* It keeps the role until it is removed, as the one that comes after it has it. */
 	bool was_deposed = before != NULL && before->leads && !leads;

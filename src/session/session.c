@@ -17,6 +17,8 @@
 /* For a standby to be promoted, acknowledged by every proxy and routed: stolon's
  * sentinels take 5 to 25 s. */
 #define HOLD_LIMIT_MS 30000
+/* Members of the direct port that are tried within the time for a connect. */
+#define MOST_IN_TIME 4
 
 static const unsigned allowed_moves[] = {
 	[SESSION_CONNECTING] = BIT(SESSION_OPEN) | BIT(SESSION_DRAINING) | BIT(SESSION_CLOSED),
@@ -135,8 +137,11 @@ static void pump_to_client(struct session *s)
 		break;
 	case PUMP_SINK_FAILED:
 		/* The client is gone, but what it said before still counts. */
-		if (pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->tools, may_send,
-			     s) != PUMP_NOT_PERMITTED)
+		result = pump_run(&s->to_server, s->client.fd, s->server.fd, &s->list->tools,
+				  may_send, s);
+		if (result == PUMP_NO_MEMORY)
+			session_cut(s, CLOSE_EXHAUSTED);
+		else if (result != PUMP_NOT_PERMITTED)
 			session_end(s, CLOSE_CLIENT_RESET);
 		break;
 	case PUMP_NOT_PERMITTED:
@@ -259,6 +264,11 @@ static void take_member(struct session *s, const struct member_entry *entry)
 	s->target = target_ref(entry->member->target);
 	s->rule = entry->rule;
 	s->term = s->list->snapshot->term;
+	/* One that hangs must leave time for others. */
+	size_t count = s->list->snapshot->members->count;
+	s->until_ms =
+		clock_boot_ms() + s->list->settings->connect_timeout_ms /
+					  (int64_t)(count < MOST_IN_TIME ? count : MOST_IN_TIME);
 }
 
 /* After a connect that failed, on the direct port: the next member. False if there is
@@ -280,9 +290,6 @@ static bool try_next_member(struct session *s)
 	member_unref(&s->member);
 	target_unref(&s->target);
 	take_member(s, next);
-	s->until_ms = clock_boot_ms() + list->settings->connect_timeout_ms;
-	list_remove(&s->node); /* to the end: in the order of the time limits */
-	list_append(&s->list->by_state[SESSION_CONNECTING], &s->node);
 	start_connect(s);
 	return true;
 }

@@ -155,12 +155,10 @@ void session_list_start_timer(struct session_list *list)
 
 static void end_late_connects(struct session_list *list, int64_t now_ms)
 {
-	/* All have the same limit, so the list is in the order of their ends. */
 	list_for_each_safe (node, &list->by_state[SESSION_CONNECTING]) {
 		struct session *s = CONTAINER_OF(node, struct session, node);
-		if (now_ms < s->until_ms)
-			return;
-		session_connect_late(s);
+		if (now_ms >= s->until_ms)
+			session_connect_late(s);
 	}
 }
 
@@ -170,7 +168,7 @@ static void end_late_holds(struct session_list *list, int64_t now_ms)
 	list_for_each_safe (node, &list->by_state[SESSION_HELD]) {
 		struct session *s = CONTAINER_OF(node, struct session, node);
 		if (now_ms < s->until_ms)
-			return;
+			return; /* they are in the order of their ends */
 		session_cut(s, CLOSE_MEMBER_CHANGED);
 	}
 }

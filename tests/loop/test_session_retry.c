@@ -139,7 +139,7 @@ static void test_a_connect_that_hangs_goes_on_at_its_limit(void **state)
 	members_refuse(&m, 1);
 	int64_t began_ms = clock_boot_ms();
 	assert_served_by(&m, 2);
-	assert_in_range(clock_boot_ms() - began_ms, 100, 1000);
+	assert_in_range(clock_boot_ms() - began_ms, 100 / 3, 1000);
 	assert_true(is_failed(&m, 0) && is_failed(&m, 1));
 	assert_int_equal(rig_closed(rig, CLOSE_CONNECT_TIMEOUT), 0);
 	/* With nobody else it ends there. */
