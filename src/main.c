@@ -115,7 +115,21 @@ static void wait_for_the_end(struct control *control, int signals, int done)
 	}
 }
 
-static int run(const struct config *config)
+/* Before any other thread runs: it takes variables out of the environment. */
+static int read_account(const struct config *config, struct pg_conninfo **ret)
+{
+	char problem[PG_CONNINFO_TEXT_SIZE];
+	int r = 0;
+
+	*ret = NULL;
+	if (config->members.count > 0 && config->members.probe == PROBE_KIND_POSTGRES)
+		r = pg_conninfo_new(config->members.conninfo, ret, problem);
+	if (r < 0)
+		fprintf(stderr, "--probe-conninfo: %s\n", problem);
+	return r;
+}
+
+static int run(const struct config *config, const struct pg_conninfo *account)
 {
 	struct control_settings settings = settings_of(config);
 	struct control *control;
@@ -123,6 +137,8 @@ static int run(const struct config *config)
 	AUTO_CLOSE int signals = take_signals();
 	AUTO_CLOSE int done = eventfd(0, EFD_CLOEXEC);
 
+	settings.members.account = account;
+	settings.members.dns_timeout_ms = config->store.timeout_ms;
 	int r = signals < 0 || done < 0 ? -errno : log_start(&config->log);
 	if (r < 0) {
 		fprintf(stderr, "pgsplice: cannot start: %s\n", err_text(r));
@@ -157,11 +173,14 @@ static int run(const struct config *config)
 int main(int argc, char **argv)
 {
 	struct config config;
+	struct pg_conninfo *account = NULL;
 	int status = EXIT_FAILURE;
 
 	switch (config_load(&config, argc, argv, environ, stdout, stderr)) {
 	case CONFIG_RUN:
-		status = run(&config);
+		if (read_account(&config, &account) == 0)
+			status = run(&config, account);
+		pg_conninfo_free(&account);
 		break;
 	case CONFIG_DONE:
 		status = EXIT_SUCCESS;

@@ -30,6 +30,7 @@ struct view_member {
 	int64_t current_generation; /* carried out by the keeper */
 	uint64_t timeline;
 	uint64_t wal_position; /* bytes */
+	int64_t lag_ms;        /* of a standby, as it says itself; -1: not known */
 };
 
 struct view;
@@ -57,6 +58,10 @@ int64_t view_generation(const struct view *view);
 const char *view_leader_uid(const struct view *view);
 /* Whether enabledProxies names this proxy. */
 bool view_enables(const struct view *view, const char *proxy_uid);
+
+/* Whether new clients of the leader should wait, while sessions go on: a change of leader
+ * is about to begin. */
+bool view_holds_new_clients(const struct view *view);
 
 /* Sorted by uid, which is the key in the data; null entries are left out. */
 size_t view_member_count(const struct view *view);

@@ -13,6 +13,7 @@ struct view_draft {
 	int64_t proxy_timeout_ns;
 	const struct view_member *members; /* in any order, each uid once */
 	size_t member_count;
+	bool holds_new_clients; /* see view_holds_new_clients() */
 };
 
 /* Copies everything. The view enables every proxy. 0 or -ENOMEM. */

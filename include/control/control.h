@@ -9,7 +9,7 @@
 #include "worker/worker_pool.h"
 
 struct control_settings {
-	struct stolon_settings stolon;
+	struct stolon_settings stolon;   /* unless there are members */
 	struct members_settings members; /* count 0: stolon it is */
 	struct dns_settings dns;
 	struct listening_settings listening;

@@ -4,6 +4,7 @@
 #define PGSPLICE_CONTROL_SOURCE_H
 
 #include "cluster/watch.h"
+#include "probe/pg_conninfo.h"
 
 struct source;
 
@@ -87,11 +88,20 @@ struct members_settings {
 	char *const *members;
 	size_t count; /* 0: not this kind of cluster */
 	enum probe_kind probe;
-	const char *conninfo; /* libpq's text, not checked; NULL for PROBE_KIND_HTTP */
+	const char *conninfo;              /* libpq's text, not checked; NULL for PROBE_KIND_HTTP */
+	const struct pg_conninfo *account; /* what that comes to */
 	uint16_t http_port;
-	int64_t interval_ms; /* between two questions to one server */
-	int64_t timeout_ms;  /* of one question */
-	int fall;            /* failures in a row of a server that is down; at least 1 */
+	int64_t interval_ms;    /* between two questions to one server */
+	int64_t timeout_ms;     /* of one question */
+	int fall;               /* failures in a row of a server that is down; at least 1 */
+	int64_t dns_timeout_ms; /* for the first answer of a name */
 };
+
+/* settings, dns_settings, loop and dns must outlive it. The servers are asked by the
+ * observer thread, which this starts and ends. */
+MUST_CHECK int source_members_new(const struct members_settings *settings, struct loop *loop,
+				  struct dns *dns, const struct dns_settings *dns_settings,
+				  watch_cb *cb, void *arg, struct source **ret_source,
+				  const char **ret_problem);
 
 #endif

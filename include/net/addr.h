@@ -25,6 +25,9 @@ struct addr {
  * "-" for none. Returns text. */
 const char *addr_format(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
 
+/* The same without brackets and port; of an IP address only. */
+const char *addr_format_ip(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
+
 /* An IP literal (IPv6 with or without brackets, with or without %zone).
  * ERR_SYNTAX when it is none: then it may be a name. */
 MUST_CHECK int addr_parse_ip(const char *text, uint16_t port, struct addr *ret);

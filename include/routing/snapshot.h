@@ -23,6 +23,8 @@ struct snapshot {
 	int64_t valid_until_ms;
 	struct target *target;     /* the leader; NULL: nobody is routed */
 	struct listen_set *listen; /* NULL: do not listen */
+	/* New clients of the leader's port wait in the kernel's queue. */
+	bool holds_new_clients;
 	/* The same for the direct port: whom it leads to, and where it listens. */
 	struct member_set *members;
 	struct listen_set *direct_listen;

@@ -24,6 +24,7 @@ struct port {
 	const struct listener_ops *ops;
 	struct listen_set *listen;   /* whose sockets the listeners borrow; NULL: closed */
 	struct listeners *listeners; /* NULL: none */
+	bool is_held;
 	/* Since the last log line. */
 	unsigned refused;
 	int64_t refused_logged_ms;
@@ -38,6 +39,10 @@ void port_deinit(struct port *port);
 /* Listens on the sockets that set has for the worker of this index; NULL: on none.
  * On failure no more are accepted than before port_resume() is called. */
 MUST_CHECK int port_follow(struct port *port, struct listen_set *set, unsigned worker_index);
+
+/* While it is held nobody is accepted: clients wait in the kernel's queue. Fails as
+ * port_follow() does. */
+MUST_CHECK int port_hold(struct port *port, bool hold);
 
 void port_pause(struct port *port);
 /* 0 or an error, after which it is to be called again. *waits becomes true if a client

@@ -89,6 +89,11 @@ bool view_enables(const struct view *view, const char *proxy_uid)
 	return false;
 }
 
+bool view_holds_new_clients(const struct view *view)
+{
+	return view->holds_new_clients;
+}
+
 size_t view_member_count(const struct view *view)
 {
 	return view->member_count;

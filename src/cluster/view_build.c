@@ -56,6 +56,7 @@ static int fill(struct view *view, const struct view_draft *draft)
 	proxy->spec.leader_uid = copy_text(view, draft->leader_uid, &error);
 	view->proxy = proxy;
 	view->enables_all = true;
+	view->holds_new_clients = draft->holds_new_clients;
 	return error;
 }
 

@@ -46,6 +46,7 @@ static struct view_member make_member(const char *uid, const struct doc_db *db)
 		.current_generation = db->status.current_generation,
 		.timeline = (uint64_t)db->status.timeline,
 		.wal_position = (uint64_t)db->status.wal_position,
+		.lag_ms = -1,
 	};
 }
 

@@ -43,6 +43,7 @@ static void publish(struct control *c)
 	if (c->phase == CONTROL_RUNNING)
 		snapshot_set_direct(snapshot, direct_members(c->direct),
 				    direct_listen_set(c->direct));
+	snapshot->holds_new_clients = c->holds_new_clients;
 	worker_pool_publish(c->workers, snapshot);
 	snapshot_unref(&snapshot);
 }
@@ -285,7 +286,10 @@ static void take_view(struct control *c, const struct watch_update *update)
 	c->read_sent_ms = update->read_sent_ms;
 	explain_recovered(&c->explain, TROUBLE_DATA);
 	/* Before anything of this view may be acknowledged. */
-	if (direct_take_view(c->direct, c->view))
+	bool holds = view_holds_new_clients(c->view);
+	bool is_news = direct_take_view(c->direct, c->view) || holds != c->holds_new_clients;
+	c->holds_new_clients = holds;
+	if (is_news)
 		handover_publish_again(&c->handover);
 	if (update->read_sent_ms > 0) {
 		direct_open(c->direct);

@@ -123,6 +123,17 @@ static int init_loop(struct control *c)
 	return r;
 }
 
+static int new_source(struct control *c, const char **ret_problem)
+{
+	const struct control_settings *s = c->settings;
+
+	if (s->members.count > 0)
+		return source_members_new(&s->members, &c->loop, c->dns, &s->dns, check_on_update,
+					  c, &c->source, ret_problem);
+	return source_stolon_new(&s->stolon, &c->loop, c->dns, check_on_update, c, &c->source,
+				 ret_problem);
+}
+
 int control_start(const struct control_settings *settings, int done_fd,
 		  struct control **ret_control, const char **ret_problem)
 {
@@ -152,14 +163,14 @@ int control_start(const struct control_settings *settings, int done_fd,
 		r = direct_new(&settings->direct, &c->loop, c->dns, c->listening,
 			       settings->workers.workers, check_on_ports_changed, c, &c->direct);
 	if (r == 0)
-		r = source_stolon_new(&settings->stolon, &c->loop, c->dns, check_on_update, c,
-				      &c->source, ret_problem);
+		r = new_source(c, ret_problem);
 	if (r < 0)
 		goto fail;
 	*ret_problem = "cannot start the workers";
 	r = worker_pool_start(&settings->workers, &c->drained, &c->workers);
 	if (r == 0) {
-		log_info("proxy uid", log_text("uid", c->source->proxy_uid));
+		if (*c->source->proxy_uid != '\0')
+			log_info("proxy uid", log_text("uid", c->source->proxy_uid));
 		loop_timer_start(&c->check, 0);
 		r = thread_start(&c->thread, "control", run_control, c);
 	}

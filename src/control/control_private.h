@@ -43,8 +43,9 @@ struct control {
 	struct handover handover;
 	struct handover_route route; /* as published last; holds its target */
 	struct explain explain;
-	struct view *view;    /* the newest acceptable one */
-	int64_t read_sent_ms; /* of view; 0: from the watch */
+	struct view *view;      /* the newest acceptable one */
+	int64_t read_sent_ms;   /* of view; 0: from the watch */
+	bool holds_new_clients; /* by view */
 };
 
 /* Callbacks of the modules that control.c sets up. */

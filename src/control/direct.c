@@ -90,6 +90,8 @@ static struct candidate describe(const struct draft *draft, const struct view_me
 	const struct direct *d = draft->direct;
 	struct lag lag = lag_of(&d->lag, m->wal_position, clock_boot_ms());
 
+	if (m->lag_ms >= 0)
+		lag.ms = m->lag_ms;
 	return (struct candidate){
 		.standing = standing->standing,
 		.is_leader = strcmp(m->uid, view_leader_uid(d->view)) == 0,

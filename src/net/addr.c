@@ -11,31 +11,48 @@
 #include "base/err.h"
 #include "base/parse.h"
 
-static void format_in6(const struct sockaddr_in6 *in6, char text[static ADDR_TEXT_SIZE])
-{
-	char ip[INET6_ADDRSTRLEN];
-	char zone[IF_NAMESIZE + 1] = "";
+/* Of an IPv6 address its zone as well: fe80::1%eth0. */
+#define IP_TEXT_SIZE (INET6_ADDRSTRLEN + 1 + IF_NAMESIZE)
 
-	inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
-	if (in6->sin6_scope_id != 0) {
-		zone[0] = '%';
-		if (if_indextoname(in6->sin6_scope_id, zone + 1) == NULL)
-			snprintf(zone + 1, sizeof(zone) - 1, "%u", in6->sin6_scope_id);
+static void format_ip(const struct addr *addr, char text[static IP_TEXT_SIZE])
+{
+	uint32_t zone = 0;
+
+	if (addr->sa.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &addr->in.sin_addr, text, IP_TEXT_SIZE);
+	} else {
+		inet_ntop(AF_INET6, &addr->in6.sin6_addr, text, IP_TEXT_SIZE);
+		zone = addr->in6.sin6_scope_id;
 	}
-	snprintf(text, ADDR_TEXT_SIZE, "[%s%s]:%u", ip, zone, ntohs(in6->sin6_port));
+	if (zone == 0)
+		return;
+	char *end = text + strlen(text);
+	*end++ = '%';
+	if (if_indextoname(zone, end) == NULL)
+		snprintf(end, IF_NAMESIZE, "%u", zone);
+}
+
+const char *addr_format_ip(const struct addr *addr, char text[static ADDR_TEXT_SIZE])
+{
+	char ip[IP_TEXT_SIZE];
+
+	format_ip(addr, ip);
+	snprintf(text, ADDR_TEXT_SIZE, "%s", ip);
+	return text;
 }
 
 const char *addr_format(const struct addr *addr, char text[static ADDR_TEXT_SIZE])
 {
-	char ip[INET_ADDRSTRLEN];
+	char ip[IP_TEXT_SIZE];
 
 	switch (addr->sa.sa_family) {
 	case AF_INET:
-		inet_ntop(AF_INET, &addr->in.sin_addr, ip, sizeof(ip));
+		format_ip(addr, ip);
 		snprintf(text, ADDR_TEXT_SIZE, "%s:%u", ip, ntohs(addr->in.sin_port));
 		break;
 	case AF_INET6:
-		format_in6(&addr->in6, text);
+		format_ip(addr, ip);
+		snprintf(text, ADDR_TEXT_SIZE, "[%s]:%u", ip, ntohs(addr->in6.sin6_port));
 		break;
 	case AF_UNIX:
 		snprintf(text, ADDR_TEXT_SIZE, "unix");

@@ -62,7 +62,20 @@ int port_follow(struct port *port, struct listen_set *set, unsigned worker_index
 					   listen_set_fd(set, i, worker_index), port->ops, port);
 		r = error < 0 ? error : r;
 	}
+	if (port->is_held)
+		port_pause(port);
 	return r;
+}
+
+int port_hold(struct port *port, bool hold)
+{
+	bool waits = false;
+
+	if (port->is_held == hold)
+		return 0;
+	port->is_held = hold;
+	port_pause(port);
+	return port_resume(port, &waits);
 }
 
 void port_pause(struct port *port)
@@ -75,7 +88,7 @@ int port_resume(struct port *port, bool *waits)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < listener_count(port); i++) {
+	for (size_t i = 0; i < listener_count(port) && !port->is_held; i++) {
 		struct listener *l = &port->listeners->items[i];
 		int error = listener_resume(l);
 		r = error < 0 ? error : r;

@@ -177,10 +177,12 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 		note_resumed(w);
 }
 
-static void follow(struct worker *w, enum port_kind kind, struct listen_set *set)
+static void follow(struct worker *w, enum port_kind kind, struct listen_set *set, bool hold)
 {
 	int r = port_follow(&w->ports[kind], set, w->index);
 
+	if (r == 0)
+		r = port_hold(&w->ports[kind], hold);
 	if (r < 0)
 		pause_accepting(w, r);
 }
@@ -211,8 +213,8 @@ static void adopt(void *arg)
 	drop_barrier_mark(w->barrier, w->index, next->drop_generation);
 	session_list_finish_cut(&w->sessions, &cut);
 	boot_timer_set(&w->deadline, next->valid_until_ms);
-	follow(w, PORT_LEADER, next->listen);
-	follow(w, PORT_DIRECT, next->direct_listen);
+	follow(w, PORT_LEADER, next->listen, next->holds_new_clients);
+	follow(w, PORT_DIRECT, next->direct_listen, false);
 	if (count > 0)
 		log_info("worker: sessions cut", log_number("worker", w->index),
 			 log_number("count", count),

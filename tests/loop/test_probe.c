@@ -307,7 +307,7 @@ static void test_those_that_hang_do_not_hold_up_those_that_answer(void **state)
 	run_for(s, 50);
 	unsigned before = s->members[0].results;
 	run_for(s, 300);
-	assert_true(s->members[0].results >= before + 5);
+	assert_true(s->members[0].results >= before + 3);
 	assert_int_equal(s->members[SERVERS - 1].answers, 0);
 	/* Each of them comes to its turn. */
 	run_until_results(s, SERVERS, 1);
