@@ -69,7 +69,7 @@ struct view {
 	const struct doc_proxy *proxy; /* or NULL */
 	bool enables_all;              /* whatever proxy says */
 	bool holds_new_clients;
-	struct view_member *members;   /* sorted by uid */
+	struct view_member *members; /* sorted by uid */
 	size_t member_count;
 	struct go_arena arena; /* owns what the pointers above lead to */
 };
