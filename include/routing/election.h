@@ -11,13 +11,14 @@
  *     first was last seen leading; otherwise only when the first is not writable any
  *     more, and until then nobody is routed.
  *  4. From three members up, somebody is routed only while more than half of them
- *     answer, no matter what. Two members cannot tell a dead one from a cut wire: a
- *     promotion behind a partition is not seen.
+ *     answer, whatever they say of themselves. Two members cannot tell a dead one from
+ *     a cut wire: a promotion behind a partition is not seen.
  *  5. Every route has a deadline, `valid_until_ms`: a window of interval + fall x timeout
  *     past the moment at which the leader's newest writable answer, or the oldest one
  *     that the majority needs, was asked for. It holds even if nobody calls us.
  *  6. A leader is dropped at once when it says that it is none (in recovery, read-only,
- *     57P03), at the second refusal in a row, at the fall-th silence in a row.
+ *     57P03), at the second refusal in a row, at the fall-th silence in a row. One that
+ *     cannot be asked any more goes by its deadline.
  *  7. Nobody becomes leader before each member has answered or failed within the window,
  *     or one timeout has passed since there was a candidate: at the start, and after a
  *     suspend, the first to answer may be a former leader. Members that were added only
