@@ -36,6 +36,7 @@ struct server {
 	bool is_asked; /* once more, now; by the plan in force */
 	bool has_said; /* anything; then */
 	enum probe_outcome said;
+	enum election_role alarm; /* as logged last; UNKNOWN: none */
 };
 
 struct members {
@@ -209,6 +210,26 @@ static void log_decision(struct members *m, const struct election_decision *d)
 	       log_number("answering", (int64_t)d->answering), log_number("timeline", d->timeline));
 }
 
+/* What a human has to see to, whoever is routed meanwhile. */
+static void log_alarms(struct members *m)
+{
+	for (size_t i = 0; i < election_member_count(m->election); i++) {
+		const struct election_member *member = election_member_at(m->election, i);
+		const struct member_place *p = member_places_find(m->places, member->address);
+		struct server *server = p == NULL ? NULL : p->data;
+		bool is_alarming = election_role_is_alarming(member->role);
+
+		if (server == NULL || (is_alarming && server->alarm == member->role))
+			continue;
+		server->alarm = is_alarming ? member->role : ELECTION_ROLE_UNKNOWN;
+		if (is_alarming)
+			log_error("members: a server is not what it should be",
+				  log_text("member", p->name), log_text("address", p->text),
+				  log_text("role", election_role_name(member->role)),
+				  log_number("timeline", member->timeline));
+	}
+}
+
 /* Whom to ask */
 
 static void watch_places(struct members *m, bool hurry)
@@ -259,6 +280,7 @@ static void react(struct members *m)
 	int64_t now_ms = clock_boot_ms();
 
 	log_decision(m, d);
+	log_alarms(m);
 	follow_wishes(m, d);
 	if (d->look_again_ms != INT64_MAX)
 		loop_timer_start(&m->tick, d->look_again_ms - now_ms);
