@@ -1,0 +1,44 @@
+/* Which members may get clients that only read. Pure. */
+#include <string.h>
+
+#include "routing/patroni_policy.h"
+
+#define SAYS_STREAMING_SINCE 30100 /* Patroni 3.1 */
+
+static bool replicates(const struct patroni_member *member)
+{
+	switch (member->replication) {
+	case PATRONI_REPLICATION_STREAMING:
+		return true;
+	case PATRONI_REPLICATION_NONE:
+		return member->version_number < SAYS_STREAMING_SINCE;
+	case PATRONI_REPLICATION_ARCHIVE:
+	case PATRONI_REPLICATION_OTHER:
+		break;
+	}
+	return false;
+}
+
+static bool is_near(const struct patroni_view *view, const struct patroni_member *member,
+		    int64_t max_lag_bytes)
+{
+	uint64_t leader = patroni_view_cluster(view)->optime;
+	uint64_t own = member->replay_lsn != 0 ? member->replay_lsn : member->wal_position;
+	uint64_t lag = leader > own ? leader - own : 0; /* its record may be the newer one */
+
+	return max_lag_bytes < 0 || lag <= (uint64_t)max_lag_bytes;
+}
+
+bool patroni_member_serves_reads(const struct patroni_view *view,
+				 const struct patroni_member *member, int64_t max_lag_bytes)
+{
+	const struct patroni_leader *leader = patroni_view_leader(view);
+	const struct patroni_member *head = patroni_view_find_member(view, leader->name);
+	bool is_on_timeline = head == NULL || head->timeline == 0 || member->timeline == 0 ||
+			      head->timeline == member->timeline;
+
+	return member->is_decodable && member->state == PATRONI_STATE_RUNNING &&
+	       member->role == PATRONI_ROLE_REPLICA && member->address.count > 0 &&
+	       !member->no_load_balance && strcmp(member->name, leader->name) != 0 &&
+	       replicates(member) && is_on_timeline && is_near(view, member, max_lag_bytes);
+}

@@ -1,0 +1,188 @@
+/* routing/patroni_policy: what a decision says besides who is routed; and who
+ * serves reads. */
+#include "patroni_steps.h"
+
+static struct patroni_decision after(const char *keys, int64_t now_ms)
+{
+	show(keys, now_ms, now_ms);
+	return patroni_policy_decide(&policy, now_ms);
+}
+
+static void start(enum patroni_confirm confirm)
+{
+	const struct patroni_policy_settings settings = {.confirm = confirm};
+
+	patroni_policy_init(&policy, &settings);
+}
+
+static void test_a_requested_switchover_holds_new_clients(void **state)
+{
+	static const struct {
+		const char *failover;
+		bool holds;
+		const char *asked; /* fast, besides the holder */
+	} cases[] = {
+		{"", false, NULL},
+		{"failover@40 {}\n", false, NULL},
+		{"failover@40 {\"leader\":\"pg1\",\"member\":\"pg2\"}\n", true, "pg2"},
+		{"failover@40 {\"leader\":\"pg1\"}\n", true, NULL},
+		{"failover@40 {\"member\":\"pg2\"}\n", true, "pg2"},
+		{"failover@40 {\"member\":\"pg7\"}\n", true, NULL},
+		{"failover@40 {\"leader\":\"pg2\",\"member\":\"pg1\"}\n", false, NULL},
+		{"failover@40 {\"member\":\"pg1\"}\n", false, NULL},
+		{"failover@40 {\"leader\":\"pg1\",\"member\":\"pg2\",\"scheduled_at\":\"x\"}\n",
+		 false, NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char keys[1000];
+		snprintf(keys, sizeof(keys), LED "%s", cases[i].failover);
+		start(PATRONI_CONFIRM_ALWAYS);
+		after(LED, 1000);
+		say("pg1 writable 2", 1000);
+		struct patroni_decision d = after(keys, 2000);
+		assert_string_equal(d.member, "pg1");
+		assert_int_equal(d.hold_new_clients, cases[i].holds);
+		assert_int_equal(d.wish_count, cases[i].asked != NULL ? 2 : 1);
+		assert_string_equal(d.wishes[0].member, "pg1");
+		assert_string_equal(d.wishes[0].address, "pg1.db:5432");
+		assert_int_equal(d.wishes[0].is_fast, cases[i].holds);
+		if (cases[i].asked != NULL)
+			assert_string_equal(d.wishes[1].member, cases[i].asked);
+		/* Not for ever: what Patroni does not do in a loop it does not do. */
+		assert_int_equal(d.look_again_ms, cases[i].holds ? 12000 : 32000);
+		d = after(keys, 11999);
+		assert_int_equal(d.hold_new_clients, cases[i].holds);
+		d = after(keys, 12000);
+		assert_false(d.hold_new_clients);
+		patroni_policy_deinit(&policy);
+	}
+}
+
+static void test_a_change_under_way_is_asked_after_fast(void **state)
+{
+	start(PATRONI_CONFIRM_ALWAYS);
+	struct patroni_decision d = after(LED, 1000);
+	assert_true(d.wish_count == 1 && d.wishes[0].is_fast);
+	say("pg1 writable 2", 1100);
+	d = patroni_policy_decide(&policy, 1100);
+	assert_true(d.wish_count == 1 && !d.wishes[0].is_fast);
+	assert_int_equal(d.valid_until_ms, 31100);
+	say("pg1 refused", 1200);
+	d = patroni_policy_decide(&policy, 1200);
+	assert_true(d.wishes[0].is_fast);
+	d = after(NO_LOCK, 1300);
+	assert_int_equal(d.wish_count, 0);
+	assert_int_equal(d.look_again_ms, 1300); /* nothing opens in the event that cuts */
+	patroni_policy_tick(&policy, 1300);
+	d = patroni_policy_decide(&policy, 1300);
+	assert_int_equal(d.look_again_ms, INT64_MAX);
+	d = after("leader pg1\nconfig {\"standby_cluster\":{\"port\":1}}\n" PG1, 1400);
+	assert_true(d.wish_count == 1 && !d.wishes[0].is_fast);
+	patroni_policy_deinit(&policy);
+	start(PATRONI_CONFIRM_AUTO);
+	d = after(LED, 1000);
+	assert_int_equal(d.look_again_ms, 3000);
+	patroni_policy_deinit(&policy);
+}
+
+static void test_terms_tell_routes_apart(void **state)
+{
+	start(PATRONI_CONFIRM_ALWAYS);
+	after(LED, 1000);
+	assert_int_equal(patroni_policy_decide(&policy, 1000).term, 0);
+	say("pg1 writable 2", 1000);
+	assert_int_equal(patroni_policy_decide(&policy, 1000).term, 1);
+	say("pg1 refused", 1100);
+	say("pg1 writable 2", 1200);
+	assert_int_equal(patroni_policy_decide(&policy, 1200).term, 1);
+	say("pg1 read-only", 1300);
+	say("pg1 writable 2", 1400);
+	struct patroni_decision d = patroni_policy_decide(&policy, 1400);
+	assert_int_equal(d.term, 2);
+	assert_string_equal(d.address, "pg1.db:5432");
+	/* The deadline holds even if nobody tells the policy that it has passed. */
+	d = patroni_policy_decide(&policy, d.valid_until_ms);
+	assert_null(d.member);
+	assert_int_equal(d.reason, PATRONI_STORE_STALE);
+	patroni_policy_deinit(&policy);
+}
+
+static void test_every_reason_has_its_own_name(void **state)
+{
+	for (int i = 0; i < PATRONI_REASON_COUNT; i++) {
+		assert_non_null(patroni_reason_name((enum patroni_reason)i));
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(patroni_reason_name((enum patroni_reason)i),
+						patroni_reason_name((enum patroni_reason)j));
+	}
+}
+
+static void test_members_that_serve_reads(void **state)
+{
+#define REPLICA(more)                                                                              \
+	"{\"conn_url\":\"postgres://r.db/x\",\"state\":\"running\",\"role\":\"replica\","          \
+	"\"version\":\"4.1.5\"" more "}\n"
+#define STREAMS     ",\"replication_state\":\"streaming\""
+#define AT(tl, lsn) ",\"timeline\":" tl ",\"xlog_location\":9999,\"replay_lsn\":" lsn
+	static const struct {
+		const char *record;
+		int64_t max_lag;
+		bool serves;
+	} cases[] = {
+		{REPLICA(STREAMS AT("2", "900")), 100, true},
+		{REPLICA(STREAMS AT("2", "900")), 99, false},
+		{REPLICA(STREAMS AT("2", "900")), -1, true},
+		{REPLICA(STREAMS AT("2", "1200")), 0, true}, /* newer than status */
+		{REPLICA(STREAMS ",\"timeline\":2,\"xlog_location\":950"), 50, true},
+		{REPLICA(STREAMS ",\"timeline\":2,\"xlog_location\":950"), 49, false},
+		{REPLICA(STREAMS ",\"timeline\":2"), 100, false}, /* no position at all */
+		{REPLICA(AT("2", "1000")), 100, false},
+		{REPLICA(AT("2", "1000") ",\"replication_state\":\"in archive recovery\""), 100,
+		 false},
+		{REPLICA(AT("2", "1000") ",\"replication_state\":\"x\""), 100, false},
+		{REPLICA(AT("2", "1000") ",\"version\":\"3.0.4\""), 100, true},
+		{REPLICA(AT("2", "1000") ",\"version\":\"3.1.0\""), 100, false},
+		{REPLICA(STREAMS AT("1", "1000")), 100, false},
+		{REPLICA(STREAMS AT("0", "1000")), 100, true},
+		{REPLICA(STREAMS AT("2", "1000") ",\"tags\":{\"noloadbalance\":true}"), 100, false},
+		{REPLICA(STREAMS AT("2", "1000") ",\"tags\":{\"nofailover\":true}"), 100, true},
+		{REPLICA(STREAMS AT("2", "1000") ",\"state\":\"starting\""), 100, false},
+		{REPLICA(STREAMS AT("2", "1000") ",\"role\":\"primary\""), 100, false},
+		{REPLICA(STREAMS AT("2", "1000") ",\"role\":\"standby_leader\""), 100, false},
+		{REPLICA(STREAMS AT("2", "1000") ",\"conn_url\":\"x\""), 100, false},
+		{REPLICA(""), 100, false}, /* rejoining (d) */
+		{"{\n", 100, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char keys[1000];
+		snprintf(keys, sizeof(keys), LED "status {\"optime\":1000}\nmembers/r %s",
+			 cases[i].record);
+		struct patroni_view *view = keys_view(keys);
+		const struct patroni_member *m = patroni_view_find_member(view, "r");
+		if (patroni_member_serves_reads(view, m, cases[i].max_lag) != cases[i].serves)
+			fail_msg("case %zu: %s", i, cases[i].record);
+		patroni_view_unref(&view);
+	}
+	struct patroni_view *view =
+		keys_view("leader r\nmembers/r " REPLICA(STREAMS AT("2", "1000")));
+	assert_false(patroni_member_serves_reads(view, patroni_view_member_at(view, 0), -1));
+	patroni_view_unref(&view);
+	view = keys_view("members/r " REPLICA(STREAMS AT("2", "1000")));
+	assert_true(patroni_member_serves_reads(view, patroni_view_member_at(view, 0), 0));
+	patroni_view_unref(&view);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_requested_switchover_holds_new_clients),
+		cmocka_unit_test(test_a_change_under_way_is_asked_after_fast),
+		cmocka_unit_test(test_terms_tell_routes_apart),
+		cmocka_unit_test(test_every_reason_has_its_own_name),
+		cmocka_unit_test(test_members_that_serve_reads),
+	};
+
+	return cmocka_run_group_tests_name("patroni_decision", tests, NULL, NULL);
+}
