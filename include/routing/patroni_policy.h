@@ -57,7 +57,8 @@ struct patroni_policy_settings {
 
 /* What a server says of itself, by SQL or by /patroni of its REST interface. */
 enum patroni_answer {
-	PATRONI_ANSWER_NONE,        /* never asked, or it cannot be found out */
+	/* Never asked, or it cannot be found out: no account, no free connection. */
+	PATRONI_ANSWER_NONE,
 	PATRONI_ANSWER_UNREACHABLE, /* nothing came in time */
 	PATRONI_ANSWER_REFUSED,     /* no server there, or it lets nobody in now */
 	PATRONI_ANSWER_READ_ONLY,   /* in recovery, or transaction_read_only */
@@ -125,8 +126,9 @@ struct patroni_decision {
 	uint64_t term;       /* of the route; sessions of another term must go */
 	/* From then on nobody is routed. INT64_MAX if nobody is. */
 	int64_t valid_until_ms;
-	/* New clients should wait: a switchover was asked for, or the routed member is
-	 * yet to confirm that it still is the leader. */
+	/* New clients should wait, sessions stay: a switchover was asked for; or the
+	 * routed member is yet to confirm that it still is the leader; or it refuses,
+	 * and when it is back it may be read-only. */
 	bool hold_new_clients;
 	/* Come back with patroni_policy_tick() by then, if nothing else happened. */
 	int64_t look_again_ms;

@@ -114,7 +114,9 @@ struct patroni_decision patroni_policy_decide(const struct patroni_policy *p, in
 		d.member = p->candidate.name;
 		d.address = p->candidate.address;
 		d.valid_until_ms = patroni_route_until_ms(p);
-		d.hold_new_clients = d.reason == PATRONI_KEPT_DEBOUNCED || is_warned(p, now_ms);
+		d.hold_new_clients = d.reason == PATRONI_KEPT_DEBOUNCED ||
+				     p->candidate.answer == PATRONI_ANSWER_REFUSED ||
+				     is_warned(p, now_ms);
 	} else if (d.reason < PATRONI_NO_VIEW) {
 		d.reason = PATRONI_UNCONFIRMED; /* opens with the next event */
 	}

@@ -70,7 +70,7 @@ static void test_a_change_under_way_is_asked_after_fast(void **state)
 	assert_int_equal(d.valid_until_ms, 31100);
 	say("pg1 refused", 1200);
 	d = patroni_policy_decide(&policy, 1200);
-	assert_true(d.wishes[0].is_fast);
+	assert_true(d.wishes[0].is_fast && d.hold_new_clients);
 	d = after(NO_LOCK, 1300);
 	assert_int_equal(d.wish_count, 0);
 	assert_int_equal(d.look_again_ms, 1300); /* nothing opens in the event that cuts */
