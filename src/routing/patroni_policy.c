@@ -70,6 +70,9 @@ static void open_route(struct patroni_policy *p, bool is_by_store)
 	p->term++;
 	p->vouched_ms = p->read_sent_ms;
 	if (is_by_store) {
+		/* What it said before the store was in doubt does not count any more. */
+		if (p->candidate.answered_ms < patroni_asked_since_ms(p))
+			p->candidate.answer = PATRONI_ANSWER_NONE;
 		note_timeline(p, patroni_view_find_member(p->view, p->candidate.name)->timeline);
 		return;
 	}
