@@ -120,15 +120,12 @@ static void decode_entries(struct patroni_decoder *d, const struct entry *entrie
 	d->view->members = most == 0 ? NULL : patroni_alloc(d, most * sizeof(*d->view->members));
 	if (d->out_of_memory)
 		return;
-	/* "optime/leader" has to come behind "status". */
-	for (size_t i = count; i-- > 0;) {
-		d->key = entries[i].name;
-		patroni_decode_single(d, entries[i].key);
-	}
 	for (size_t i = 0; i < count; i++) {
 		d->key = entries[i].name;
 		if (strncmp(d->key, members, strlen(members)) == 0)
 			decode_member(d, &entries[i]);
+		else
+			patroni_decode_single(d, entries[i].key);
 	}
 }
 

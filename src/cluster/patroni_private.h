@@ -79,7 +79,8 @@ const char *patroni_copy_url(struct patroni_decoder *d, const char *url);
 void patroni_decode_member(struct patroni_decoder *d, const struct patroni_key *key,
 			   const char *name, struct patroni_member *member);
 
-/* One of the keys that a cluster has once, by its name; others are ignored. */
+/* One of the keys that a cluster has once, by its name; others are ignored. To be
+ * called in the order of the names. */
 void patroni_decode_single(struct patroni_decoder *d, const struct patroni_key *key);
 
 #endif

@@ -64,8 +64,8 @@ static void set_optime(struct patroni_decoder *d, json_t *value)
 		patroni_problem(d, "no position of the leader");
 }
 
-/* A bare number is the value of "optime/leader", which releases before 2.1 write
- * and which, as in Patroni, counts only where "status" has nothing to say. */
+/* Also of "optime/leader", which releases before 2.1 write: a bare number. It comes
+ * first, and so counts only where "status" has nothing to say. */
 static void decode_status(struct patroni_decoder *d, const struct patroni_key *key)
 {
 	json_t *root;
@@ -77,12 +77,6 @@ static void decode_status(struct patroni_decoder *d, const struct patroni_key *k
 		return;
 	set_optime(d, json_is_object(root) ? json_object_get(root, "optime") : root);
 	json_decref(root);
-}
-
-static void decode_old_optime(struct patroni_decoder *d, const struct patroni_key *key)
-{
-	if (d->view->cluster.optime == 0)
-		decode_status(d, key);
 }
 
 /* "pg1,pg2" */
@@ -199,7 +193,7 @@ void patroni_decode_single(struct patroni_decoder *d, const struct patroni_key *
 		void (*decode)(struct patroni_decoder *d, const struct patroni_key *key);
 	} singles[] = {
 		{"leader", decode_leader},     {"config", decode_config},
-		{"status", decode_status},     {"optime/leader", decode_old_optime},
+		{"status", decode_status},     {"optime/leader", decode_status},
 		{"sync", decode_sync},         {"failover", decode_failover},
 		{"history", decode_history},   {"initialize", decode_initialize},
 		{"failsafe", decode_failsafe},

@@ -308,6 +308,7 @@ static void test_6_another_holder_cuts_at_once(void **state)
 		 {{1000, READ, LED, PATRONI_ROUTED_BY_STORE, "pg1"},
 		  {1100, WATCH, "leader@8:30 pg2\n" ID MEMBER("pg2", "30", "primary", "3"),
 		   PATRONI_UNCONFIRMED, NULL},
+		  {1100, TICK, NULL, PATRONI_UNCONFIRMED, NULL},
 		  {1200, WATCH, "leader@8:30 pg2\n" ID MEMBER("pg2", "31", "primary", "3"),
 		   PATRONI_ROUTED_BY_STORE, "pg2"}}},
 		{"and opens with the next event only",
