@@ -90,11 +90,15 @@ static void decode_standbys(struct patroni_decoder *d, const char *list)
 	const char **names = patroni_alloc(d, most * sizeof(*names));
 	sync->standbys = names;
 	while (names != NULL && *list != '\0') {
-		list += strspn(list, ", ");
-		size_t size = strcspn(list, ", ");
-		if (size > 0)
-			names[sync->standby_count++] = patroni_copy(d, list, size);
-		list += size;
+		size_t size = strcspn(list, ",");
+		size_t blanks = strspn(list, " ");
+		const char *end = list + size;
+		while (end > list + blanks && end[-1] == ' ')
+			end--;
+		if (list + blanks < end)
+			names[sync->standby_count++] =
+				patroni_copy(d, list + blanks, (size_t)(end - list) - blanks);
+		list += size + (list[size] == ',');
 	}
 }
 

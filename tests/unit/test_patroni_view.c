@@ -580,6 +580,29 @@ static void test_bootstrap_and_sync_that_is_off(void **state)
 	patroni_view_unref(&view);
 }
 
+static void test_sync_standbys(void **state)
+{
+	static const struct {
+		const char *list;
+		size_t count;
+		const char *last;
+	} cases[] = {
+		{"pg1", 1, "pg1"},     {"pg1,pg2", 2, "pg2"},      {"", 0, NULL},
+		{" pg1 , ", 1, "pg1"}, {",,pg1,,b c ,", 2, "b c"}, {"a b c d", 1, "a b c d"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char keys[100];
+		snprintf(keys, sizeof(keys), "sync {\"sync_standby\":\"%s\"}", cases[i].list);
+		struct patroni_view *view = clean_view(keys);
+		const struct patroni_sync *sync = patroni_view_sync(view);
+		assert_int_equal(sync->standby_count, cases[i].count);
+		if (cases[i].last != NULL)
+			assert_string_equal(sync->standbys[sync->standby_count - 1], cases[i].last);
+		patroni_view_unref(&view);
+	}
+}
+
 static void test_citus_groups(void **state)
 {
 	static const char grouped[] = "0/leader c1\n0/members/c1 {}\n1/leader w1\n"
@@ -684,6 +707,7 @@ int main(void)
 		cmocka_unit_test(test_a_requested_switchover),
 		cmocka_unit_test(test_the_leaders_position),
 		cmocka_unit_test(test_bootstrap_and_sync_that_is_off),
+		cmocka_unit_test(test_sync_standbys),
 		cmocka_unit_test(test_citus_groups),
 		cmocka_unit_test(test_the_later_of_equal_keys_counts),
 		cmocka_unit_test(test_bounds),
