@@ -50,8 +50,9 @@ struct patroni_policy_settings {
 	enum patroni_confirm confirm;
 	enum patroni_outage store_outage;
 	/* For how long the sessions of a leader whose key is gone, or was made anew by
-	 * himself, may wait for him to confirm it. 0: they are cut at once. For Consul,
-	 * where Patroni renews a lost session so: 2000. */
+	 * himself, may wait for him to confirm it; but no longer than PATRONI_FRESH_MS
+	 * past his last confirmation. 0: they are cut at once. For Consul, where
+	 * Patroni renews a lost session so: 2000. */
 	int64_t debounce_ms;
 };
 
@@ -124,6 +125,7 @@ struct patroni_decision {
 	const char *member;  /* routed to; NULL: nobody */
 	const char *address; /* where that is; the text of its address */
 	uint64_t term;       /* of the route; sessions of another term must go */
+	uint64_t epoch;      /* of the candidate: its lock's create_revision; 0: none */
 	/* From then on nobody is routed. INT64_MAX if nobody is. */
 	int64_t valid_until_ms;
 	/* New clients should wait, sessions stay: a switchover was asked for; or the
@@ -143,7 +145,7 @@ struct patroni_candidate {
 	char address[PATRONI_ADDRESS_SIZE]; /* the newest known; "": none */
 	bool holds_lock;
 	bool has_record;            /* in the newest view */
-	uint64_t epoch;             /* the lock's create_revision */
+	uint64_t epoch;             /* of the candidate: its lock's create_revision; 0: none */
 	uint64_t record_floor;      /* a record is of now if it was written after that */
 	int64_t seen_ms;            /* when this holding, at this address, was first seen */
 	enum patroni_answer answer; /* the newest of those sent since */
@@ -206,9 +208,9 @@ void patroni_policy_tick(struct patroni_policy *p, int64_t now_ms);
 
 struct patroni_decision patroni_policy_decide(const struct patroni_policy *p, int64_t now_ms);
 
-/* Whether a member may get clients that only read (reference: section 4 of the
- * notes, which is Patroni's /readiness without its leader). max_lag_bytes < 0: any
- * lag. Lag is what the store knows of it, up to loop_wait old. */
+/* Whether a member may get clients that only read: as Patroni's /readiness has it,
+ * but never the leader. Lag is what the store knows of it, up to loop_wait old;
+ * max_lag_bytes < 0: any lag. */
 bool patroni_member_serves_reads(const struct patroni_view *view,
 				 const struct patroni_member *member, int64_t max_lag_bytes);
 

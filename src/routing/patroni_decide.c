@@ -107,7 +107,8 @@ static int64_t next_change_ms(const struct patroni_policy *p, const struct patro
 
 struct patroni_decision patroni_policy_decide(const struct patroni_policy *p, int64_t now_ms)
 {
-	struct patroni_decision d = {.valid_until_ms = INT64_MAX, .term = p->term};
+	struct patroni_decision d = {
+		.valid_until_ms = INT64_MAX, .term = p->term, .epoch = p->candidate.epoch};
 
 	d.reason = p->is_routed ? patroni_judge_route(p, now_ms) : patroni_judge_opening(p, now_ms);
 	if (p->is_routed && d.reason < PATRONI_NO_VIEW) {

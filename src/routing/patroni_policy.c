@@ -99,6 +99,15 @@ static void forget_answers(struct patroni_candidate *c, int64_t now_ms)
 	c->answered_ms = 0;
 }
 
+/* Until when a route whose lock is in question may wait: not long past its last
+ * confirmation, however often that happens. */
+static int64_t wait_until_ms(const struct patroni_policy *p, int64_t wait_ms, int64_t now_ms)
+{
+	int64_t until_ms = patroni_earlier(now_ms + wait_ms, p->confirmed_ms + PATRONI_FRESH_MS);
+
+	return p->is_routed && p->confirmed_ms > 0 && until_ms > now_ms ? until_ms : 0;
+}
+
 static void note_lost_lock(struct patroni_policy *p, int64_t now_ms)
 {
 	struct patroni_candidate *c = &p->candidate;
@@ -108,9 +117,9 @@ static void note_lost_lock(struct patroni_policy *p, int64_t now_ms)
 		p->gone = c->has_record && !has_record ? PATRONI_LEADER_EXPIRED
 						       : PATRONI_LEADER_RELEASED;
 		c->holds_lock = false;
-		p->confirm_by_ms = 0;
-		if (p->is_routed && asks(p) && !patroni_is_paused(p) && p->settings.debounce_ms > 0)
-			p->confirm_by_ms = now_ms + p->settings.debounce_ms;
+		p->confirm_by_ms = patroni_is_paused(p)
+					   ? 0
+					   : wait_until_ms(p, p->settings.debounce_ms, now_ms);
 	} else if (p->gone != PATRONI_LEADER_EXPIRED && p->gone != PATRONI_LEADER_RELEASED) {
 		p->gone = PATRONI_NO_LEADER;
 	}
@@ -136,9 +145,8 @@ static void note_lock_taken_anew(struct patroni_policy *p, const struct patroni_
 	c->epoch = leader->create_revision;
 	c->record_floor = leader->create_revision;
 	forget_answers(c, now_ms);
-	if (asks(p) && wait_ms > 0 && p->is_routed)
-		p->confirm_by_ms = now_ms + wait_ms;
-	else
+	p->confirm_by_ms = wait_until_ms(p, wait_ms, now_ms);
+	if (p->confirm_by_ms == 0)
 		cut(p);
 }
 

@@ -100,6 +100,7 @@ static void test_terms_tell_routes_apart(void **state)
 	say("pg1 writable 2", 1400);
 	struct patroni_decision d = patroni_policy_decide(&policy, 1400);
 	assert_int_equal(d.term, 2);
+	assert_int_equal(d.epoch, 8);
 	assert_string_equal(d.address, "pg1.db:5432");
 	/* The deadline holds even if nobody tells the policy that it has passed. */
 	d = patroni_policy_decide(&policy, d.valid_until_ms);

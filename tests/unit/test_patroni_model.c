@@ -67,10 +67,11 @@ struct model {
 	struct keys told;
 	struct told_probe probes[EVENTS + 10];
 	size_t probe_count;
-	unsigned holder;  /* in the newest view, or NOBODY */
-	unsigned last;    /* the newest that held the lock */
-	unsigned port;    /* of that one; 0: not known */
-	int64_t since_ms; /* it holds the lock, there */
+	unsigned holder;    /* in the newest view, or NOBODY */
+	unsigned last;      /* the newest that held the lock */
+	unsigned port;      /* of that one; 0: not known */
+	int64_t since_ms;   /* it holds the lock, there */
+	size_t since_probe; /* the first told since then */
 	int64_t lost_ms;
 	unsigned system_id; /* the newest known */
 	uint32_t highest;   /* timeline a route was opened with, under that */
@@ -130,7 +131,7 @@ static void change_lock(struct model *m)
 	if (kind < 3)
 		k->holder = NOBODY;
 	else if (kind < 6)
-		k->holder = m->last; /* the same again */
+		k->holder = m->last; /* the same again, or nobody */
 	else
 		k->holder = (unsigned)draw(m, MEMBERS);
 	if (kind == 9)
@@ -188,6 +189,12 @@ static struct patroni_view *make_view(const struct keys *k)
 
 /* ---- what follows from what was told ---- */
 
+static void note_since(struct model *m)
+{
+	m->since_ms = m->now_ms;
+	m->since_probe = m->probe_count;
+}
+
 static void note_holder(struct model *m, unsigned holder, uint64_t epoch_before)
 {
 	const struct record *r = &m->told.records[holder == NOBODY ? m->last : holder];
@@ -206,7 +213,7 @@ static void note_holder(struct model *m, unsigned holder, uint64_t epoch_before)
 			m->port = 0;
 		if (is_other || m->holder == NOBODY || m->told.epoch != epoch_before ||
 		    (is_known && r->port != m->port))
-			m->since_ms = m->now_ms;
+			note_since(m);
 		m->must_be_shut = m->must_be_shut || is_other ||
 				  (is_known && m->port != 0 && r->port != m->port);
 		m->last = holder;
@@ -223,7 +230,7 @@ static void note_system(struct model *m)
 	if (id == 0 || id == m->system_id)
 		return;
 	if (m->system_id != 0) {
-		m->since_ms = m->now_ms;
+		note_since(m);
 		m->highest = 0;
 		m->must_be_shut = true;
 	}
@@ -286,7 +293,7 @@ static const struct told_probe *newest_answer(const struct model *m)
 {
 	const struct told_probe *newest = NULL;
 
-	for (size_t i = 0; i < m->probe_count; i++) {
+	for (size_t i = m->since_probe; i < m->probe_count; i++) {
 		const struct told_probe *t = &m->probes[i];
 		if (t->member == m->last && t->port == m->port && t->sent_ms >= m->since_ms &&
 		    (newest == NULL || t->sent_ms >= newest->sent_ms))
@@ -373,9 +380,9 @@ static void check_unlocked(struct model *m)
 			  m->now_ms < m->lost_ms + m->settings.debounce_ms;
 
 	require(m, m->settings.confirm != PATRONI_CONFIRM_NEVER);
-	require(m, t == NULL || t->answer != PATRONI_ANSWER_REFUSED);
-	require(m, is_waiting || (m->told.is_paused &&
-				  m->now_ms < last_writable_ms(m) + PATRONI_FRESH_MS));
+	require(m, t == NULL || t->sent_ms < m->answers_from_ms ||
+			   t->answer != PATRONI_ANSWER_REFUSED);
+	require(m, is_waiting || m->told.is_paused);
 	m->kept_unlocked++;
 }
 
@@ -416,6 +423,8 @@ static void check_routed(struct model *m, const struct patroni_decision *d)
 	}
 	if (m->holder == NOBODY)
 		check_unlocked(m);
+	if (m->holder == NOBODY || d->reason == PATRONI_KEPT_DEBOUNCED)
+		require(m, m->now_ms < last_writable_ms(m) + PATRONI_FRESH_MS);
 	check_deadline(m, d);
 }
 
@@ -433,6 +442,10 @@ static void check(struct model *m)
 	snprintf(m->before_member, sizeof(m->before_member), "%s",
 		 d.member == NULL ? "" : d.member);
 	m->must_be_shut = false;
+	if (d.member == NULL && m->holder == NOBODY) { /* of him nothing is remembered */
+		m->last = NOBODY;
+		m->port = 0;
+	}
 }
 
 static void do_event(struct model *m)
