@@ -4,6 +4,7 @@
 #ifndef PGSPLICE_UNIT_PATRONI_KEYS_H
 #define PGSPLICE_UNIT_PATRONI_KEYS_H
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,19 @@ static inline struct patroni_view *keys_decode(const char *text, size_t size, in
 static inline struct patroni_view *keys_view(const char *text)
 {
 	return keys_decode(text, strlen(text), PATRONI_NO_GROUP);
+}
+
+/* All problems in one text, each behind a "|". */
+static inline const char *problems_of(const struct patroni_view *view)
+{
+	static char text[5000];
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < patroni_view_problem_count(view); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "|%s",
+					 patroni_view_problem_at(view, i));
+	return text;
 }
 
 #endif
