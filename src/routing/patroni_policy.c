@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "base/check.h"
 #include "patroni_private.h"
 
 void patroni_policy_init(struct patroni_policy *p, const struct patroni_policy_settings *settings)
@@ -192,8 +191,9 @@ static void follow_record(struct patroni_policy *p, int64_t now_ms)
 	    strcmp(record->address.text, c->address) == 0)
 		return;
 	cut(p); /* it is somewhere else now */
+	/* Without its lock that was all there was of it. */
 	if (*c->name == '\0')
-		return;                           /* that was all there was of it */
+		return;
 	strcpy(c->address, record->address.text); /* as large */
 	forget_answers(c, now_ms);
 }
