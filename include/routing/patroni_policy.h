@@ -6,16 +6,18 @@
  * whoever holds the lock is a candidate only, and becomes routed when confirmed:
  *
  *  1. Somebody is routed only while the newest view has him as holder of the
- *     lock. Exceptions, both only while he says himself that he is writable: a
- *     paused cluster that lost its lock, and `debounce_ms`. Never anybody else
- *     than the holder while there is one.
- *  2. A route opens only by a confirmation that was sent after this holding of the
- *     lock was seen and after the store was last in doubt, and never with a lower
- *     timeline than was routed to before, or than the history rules out, under the
- *     same system identifier. No route opens while the store is out.
- *  3. Every route has a deadline, `valid_until_ms`: `ttl` past the moment at which
- *     the newest thing that vouches for it was sent.
- *  4. Between two members, or two openings of one, nobody is routed, and `term`
+ *     lock. Exceptions, both for PATRONI_FRESH_MS past his last own word at most: a
+ *     paused cluster whose lock is gone, and `debounce_ms`. Never anybody else than
+ *     the holder while there is one.
+ *  2. A route opens only by an answer to what was asked after this holding of the
+ *     lock was seen and after the store was last in doubt, or by a record that was
+ *     written since, if settings allow that. Never with a lower timeline than was
+ *     routed to before, or than the history rules out, under the same system
+ *     identifier. No route opens while the store is out.
+ *  3. Nobody who said last that he is read-only is routed.
+ *  4. Every route has a deadline, `valid_until_ms`: at most `ttl` past the moment at
+ *     which the newest thing that vouches for it was sent.
+ *  5. Between two members, or two openings of one, nobody is routed, and `term`
  *     rises.
  *
  * Control thread, or any other one at a time. Times are clock_boot_ms(). */
@@ -145,7 +147,7 @@ struct patroni_candidate {
 	char address[PATRONI_ADDRESS_SIZE]; /* the newest known; "": none */
 	bool holds_lock;
 	bool has_record;            /* in the newest view */
-	uint64_t epoch;             /* of the candidate: its lock's create_revision; 0: none */
+	uint64_t epoch;             /* the lock's create_revision */
 	uint64_t record_floor;      /* a record is of now if it was written after that */
 	int64_t seen_ms;            /* when this holding, at this address, was first seen */
 	enum patroni_answer answer; /* the newest of those sent since */
