@@ -78,7 +78,18 @@ MUST_CHECK int source_stolon_new(const struct stolon_settings *settings, struct 
 
 enum probe_kind {
 	PROBE_KIND_POSTGRES, /* by SQL, with conninfo */
-	PROBE_KIND_HTTP,     /* at a check server beside each, on http_port */
+	PROBE_KIND_HTTP,     /* at a check server beside each */
+};
+
+/* How servers are asked. */
+struct probing {
+	enum probe_kind kind;
+	const char *conninfo;              /* libpq's text, not checked; NULL for PROBE_KIND_HTTP */
+	const struct pg_conninfo *account; /* what that comes to; main's to fill in */
+	uint16_t http_port;                /* where nothing else says it */
+	int64_t interval_ms;               /* between two questions to one server */
+	int64_t timeout_ms;                /* of one question */
+	int fall; /* failures in a row of a server that is down; at least 1 */
 };
 
 /* A cluster that only its servers describe. */

@@ -122,30 +122,17 @@ static int settle_backend(struct config *config, FILE *err)
 	return 0;
 }
 
-static int settle_probe(struct config *config, FILE *err)
+static int settle_probing(struct config *config, FILE *err)
 {
 	struct members_settings *members = &config->members;
-	bool is_by_sql = false;
+	struct probing probing;
 
-	switch ((enum probe_choice)config->members_options.probe) {
-	case PROBE_CHOICE_AUTO:
-		is_by_sql = members->conninfo != NULL;
-		break;
-	case PROBE_CHOICE_POSTGRES:
-		is_by_sql = true;
-		break;
-	case PROBE_CHOICE_HTTP:
-		break;
-	}
-	if (is_by_sql && members->conninfo == NULL) {
-		fputs("--probe=postgres needs --probe-conninfo, such as \"user=probe "
-		      "passfile=/etc/pgsplice/pgpass\"\n",
-		      err);
-		return ERR_SYNTAX;
-	}
-	members->probe = is_by_sql ? PROBE_KIND_POSTGRES : PROBE_KIND_HTTP;
-	if (!is_by_sql)
-		members->conninfo = NULL;
+	int r = config_settle_probing(config, &probing, err);
+	if (r < 0)
+		return r;
+	members->probe = probing.kind;
+	members->conninfo = probing.conninfo;
+	members->http_port = probing.http_port;
 	return 0;
 }
 
@@ -160,6 +147,5 @@ int config_settle_members(struct config *config, FILE *err)
 		return r;
 	config->members.members = list->items;
 	config->members.count = list->count;
-	config->members.http_port = (uint16_t)config->members_options.http_port;
-	return list->count == 0 ? 0 : settle_probe(config, err);
+	return list->count == 0 ? 0 : settle_probing(config, err);
 }

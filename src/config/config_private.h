@@ -44,6 +44,9 @@ void config_url_free(struct config_url **url);
  * any; only both together are accepted. */
 MUST_CHECK int config_settle_members(struct config *config, FILE *err);
 
+/* Makes the settings of probes of what was given. */
+MUST_CHECK int config_settle_probing(const struct config *config, struct probing *ret, FILE *err);
+
 /* Makes config->direct of what was given, when the rest is complete. */
 MUST_CHECK int config_settle_direct(struct config *config, FILE *err);
 
