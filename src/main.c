@@ -44,6 +44,8 @@ static struct control_settings settings_of(const struct config *config)
 	return (struct control_settings){
 		.stolon = {config->cluster_name, config->store_prefix, config->store},
 		.members = config->members,
+		.format = (enum cluster_format)config->cluster_format,
+		.patroni = config->patroni,
 		.dns = config->dns,
 		.listening = {.addresses = config->listen.addresses.items,
 			      .count = config->listen.addresses.count,

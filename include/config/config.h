@@ -20,6 +20,7 @@
 struct config {
 	/* Cluster and store. */
 	const char *cluster_name; /* never NULL; "" only with members */
+	int cluster_format;       /* enum cluster_format */
 	const char *store_prefix; /* never NULL */
 	const char *store_password_file;
 	char *store_password; /* its first line; owned */
@@ -37,6 +38,14 @@ struct config {
 		int http_port;
 	} members_options;
 	struct members_settings members;
+
+	/* Patroni: as given, and what that comes to; zeros with another format. */
+	struct {
+		int confirm;     /* enum confirm_leader */
+		int outage;      /* enum store_outage */
+		int citus_group; /* -1: none */
+	} patroni_options;
+	struct patroni_settings patroni;
 
 	/* Names. */
 	struct dns_settings dns;

@@ -9,8 +9,10 @@
 #include "worker/worker_pool.h"
 
 struct control_settings {
-	struct stolon_settings stolon;   /* unless there are members */
-	struct members_settings members; /* count 0: stolon it is */
+	struct members_settings members; /* count 0: one of the others, by format */
+	enum cluster_format format;
+	struct stolon_settings stolon;
+	struct patroni_settings patroni;
 	struct dns_settings dns;
 	struct listening_settings listening;
 	struct direct_settings direct;

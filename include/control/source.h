@@ -62,6 +62,11 @@ static inline void source_free(struct source **source)
 		s->ops->free(s);
 }
 
+enum cluster_format {
+	CLUSTER_FORMAT_STOLON,
+	CLUSTER_FORMAT_PATRONI,
+};
+
 /* The kinds. On failure *ret_problem says in a static text what could not be done. */
 
 struct stolon_settings {
@@ -90,6 +95,27 @@ struct probing {
 	int64_t interval_ms;               /* between two questions to one server */
 	int64_t timeout_ms;                /* of one question */
 	int fall; /* failures in a row of a server that is down; at least 1 */
+};
+
+/* Whether the server itself has to say that it leads. */
+enum confirm_leader {
+	CONFIRM_AUTO, /* yes; but where it cannot be asked, its record in the store may */
+	CONFIRM_ALWAYS,
+	CONFIRM_NEVER, /* its record suffices */
+};
+
+/* A cluster described by Patroni in a store. */
+struct patroni_settings {
+	const char *scope;
+	/* As given, with or without slashes around it; "": the scopes are at the root. */
+	const char *namespace_;
+	struct store_settings store;
+	int64_t citus_group; /* -1: none */
+	enum confirm_leader confirm;
+	/* Only the store vouches for a leader; else also its own answers, while the
+	 * store is out. Always with CONFIRM_NEVER. */
+	bool strict_outage;
+	struct probing probing; /* http: Patroni's interface, where the member's record has it */
 };
 
 /* A cluster that only its servers describe. */

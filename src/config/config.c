@@ -13,7 +13,7 @@
 #define OPTION_TARGET struct config
 
 #define GROUP_STORE   "Cluster and store"
-#define GROUP_MEMBERS "Members"
+#define GROUP_MEMBERS "Members and probes"
 #define GROUP_LISTEN  "Listening"
 #define GROUP_DIRECT  "Direct port"
 #define GROUP_DNS     "Host names"
@@ -32,6 +32,27 @@ const struct option_choice config_backends[] = {
 	{"consul", BACKEND_CONSUL, false},
 	{CONFIG_MEMBERS_BACKEND, BACKEND_POSTGRES, false},
 	{"kubernetes", BACKEND_KUBERNETES, true},
+	{NULL, 0, false},
+};
+
+const char config_stolon_prefix[] = "stolon/cluster";
+
+static const struct option_choice cluster_formats[] = {
+	{"stolon", CLUSTER_FORMAT_STOLON, false},
+	{"patroni", CLUSTER_FORMAT_PATRONI, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice confirm_modes[] = {
+	{"auto", CONFIRM_AUTO, false},
+	{"always", CONFIRM_ALWAYS, false},
+	{"never", CONFIRM_NEVER, false},
+	{NULL, 0, false},
+};
+
+static const struct option_choice store_outages[] = {
+	{"confirm", STORE_OUTAGE_CONFIRM, false},
+	{"strict", STORE_OUTAGE_STRICT, false},
 	{NULL, 0, false},
 };
 
@@ -101,7 +122,10 @@ static const struct option_choice log_formats[] = {
 
 static const struct option rows[] = {
 	OPT_TEXT(GROUP_STORE, "cluster-name", cluster_name, "NAME", NULL,
-		 "Name of the cluster. Required without --members.", .marks = OPTION_STOLON),
+		 "Name of the cluster; Patroni's scope. Required without --members.",
+		 .marks = OPTION_STOLON),
+	OPT_CHOICE(GROUP_STORE, "cluster-format", cluster_format, "FORMAT", "stolon",
+		   cluster_formats, "Whose cluster it is: what its state in the store looks like."),
 	OPT_NAME(GROUP_STORE, "store-backend", store.backend, "NAME", NULL, config_backends,
 		 "Kind of the store that holds the cluster's state; postgres, which --members "
 		 "implies, is none. Required without --members.",
@@ -115,8 +139,10 @@ static const struct option rows[] = {
 		 "--store-prefix. Where none of them is given: FLY_CONSUL_URL, then CONSUL_URL "
 		 "(etcdv3: FLY_ETCD_URL, ETCD_URL).",
 		 .marks = OPTION_STOLON),
-	OPT_TEXT(GROUP_STORE, "store-prefix", store_prefix, "PREFIX", "stolon/cluster",
-		 "Key in the store under which the clusters are.", .marks = OPTION_STOLON),
+	OPT_TEXT(GROUP_STORE, "store-prefix", store_prefix, "PREFIX", config_stolon_prefix,
+		 "Key in the store under which the clusters are. With --cluster-format=patroni "
+		 "Patroni's namespace, /service unless given.",
+		 .marks = OPTION_STOLON),
 	OPT_MSEC(GROUP_STORE, "store-timeout", store.timeout_ms, "5s", 1, 3600000,
 		 "Give up on one store request after this long.", .marks = OPTION_STOLON),
 	OPT_TEXT(GROUP_STORE, "store-user", store.user, "NAME", NULL,
@@ -145,6 +171,19 @@ static const struct option rows[] = {
 	OPT_TEXT(GROUP_STORE, "kube-resource-kind", store.kube_resource_kind, "KIND", NULL,
 		 "Kubernetes resource that holds the state; only configmap.",
 		 .marks = OPTION_STOLON),
+	OPT_CHOICE(GROUP_STORE, "confirm-leader", patroni_options.confirm, "MODE", "auto",
+		   confirm_modes,
+		   "Whether the holder of Patroni's leader key has to say itself, when asked by "
+		   "--probe, that it is writable: always; never, its record in the store "
+		   "suffices; auto: always, but where it cannot be asked that record suffices. "
+		   "Never with stolon."),
+	OPT_CHOICE(GROUP_STORE, "store-outage", patroni_options.outage, "MODE", NULL, store_outages,
+		   "The leader's sessions while the store is out of reach: confirm, keep them for "
+		   "as long as it says itself that it leads; strict, cut them. Not given: confirm "
+		   "with Patroni. With stolon, and with --confirm-leader=never, only strict."),
+	OPT_INT(GROUP_STORE, "citus-group", patroni_options.citus_group, "none", 0, INT32_MAX,
+		"Group of a Citus cluster of Patroni's; 0 is the coordinator.",
+		.marks = OPTION_AUTO),
 
 	OPT_LIST(GROUP_MEMBERS, "members", members_options.list, "HOST[:PORT]", NULL,
 		 "PostgreSQL servers that are asked themselves who leads, without any store; may "
@@ -154,14 +193,15 @@ static const struct option rows[] = {
 		 .allowed = "the host of a server, with or without its port, such as app.internal, "
 			    "10.0.0.1:5433 or [fdaa::3]:5433, or a comma list of these"),
 	OPT_CHOICE(GROUP_MEMBERS, "probe", members_options.probe, "KIND", "auto", probe_choices,
-		   "How they are asked: postgres, by SQL; http, at a check server beside each; "
-		   "auto: by SQL with --probe-conninfo, else by http."),
+		   "How servers are asked: postgres, by SQL; http, at a check server beside each, "
+		   "with Patroni its REST API; auto: by SQL with --probe-conninfo, else by http."),
 	OPT_TEXT(GROUP_MEMBERS, "probe-conninfo", members.conninfo, "CONNINFO", NULL,
 		 "How to connect to them, as libpq has it but without a host: user=NAME "
 		 "passfile=FILE. Put no password here, a flag is visible to all users of the "
 		 "machine: use passfile or PGPASSFILE."),
 	OPT_INT(GROUP_MEMBERS, "probe-http-port", members_options.http_port, "5500", 1, 65535,
-		"Port of the check servers.", .marks = OPTION_NO_URL),
+		"Port of the check servers, but not of Patroni's, which is in the store.",
+		.marks = OPTION_NO_URL),
 	OPT_MSEC(GROUP_MEMBERS, "probe-interval", members.interval_ms, "1s", 100, 60000,
 		 "Time between two questions to one server."),
 	OPT_MSEC(GROUP_MEMBERS, "probe-timeout", members.timeout_ms, "2s", 100, 60000,
@@ -308,7 +348,8 @@ static void print_help(FILE *out)
 enum config_outcome config_load(struct config *config, int argc, char *const *argv,
 				char *const *envp, FILE *out, FILE *err)
 {
-	*config = (struct config){.log.color = isatty(STDERR_FILENO)};
+	*config = (struct config){.log.color = isatty(STDERR_FILENO),
+				  .patroni_options.citus_group = -1};
 	int r = option_table_set_defaults(&table, config);
 	if (r < 0) {
 		fprintf(err, "settings: %s\n", err_text(r));

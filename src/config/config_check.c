@@ -149,7 +149,7 @@ static int settle_backend(struct config *config, enum backend backend, FILE *err
 	return 0;
 }
 
-static enum backend backend_named(const char *name)
+enum backend config_backend_named(const char *name)
 {
 	const struct option_choice *choice = config_backends;
 
@@ -165,11 +165,14 @@ static int check_store(struct config *config, char *const *envp, FILE *err)
 
 	if (config->store.backend == NULL) {
 		fputs("store backend type required: --store-backend must be ", err);
-		option_print_choices(config_backends, err);
+		if (config->cluster_format == CLUSTER_FORMAT_PATRONI)
+			fputs(CONFIG_PATRONI_BACKENDS, err);
+		else
+			option_print_choices(config_backends, err);
 		fputc('\n', err);
 		return ERR_SYNTAX;
 	}
-	enum backend backend = backend_named(config->store.backend);
+	enum backend backend = config_backend_named(config->store.backend);
 	r = config_take_store_url(config, backend, envp, err);
 	if (r < 0)
 		return r;
@@ -255,7 +258,9 @@ static int check_cluster(struct config *config, char *const *envp, FILE *err)
 
 int config_check(struct config *config, char *const *envp, FILE *err)
 {
-	int r = config_settle_members(config, err);
+	int r = config_check_format(config, err);
+	if (r == 0)
+		r = config_settle_members(config, err);
 	/* With members all that is about a store has no effect, like what is about
 	 * https with an http store; also not what a platform sets for other programs. */
 	if (r == 0 && config->members.count == 0)
@@ -277,5 +282,6 @@ int config_check(struct config *config, char *const *envp, FILE *err)
 		config->log.level = LOG_LEVEL_DEBUG;
 	if (config->workers == 0)
 		config->workers = available_cores();
-	return config_settle_direct(config, err);
+	r = config_settle_patroni(config, err);
+	return r < 0 ? r : config_settle_direct(config, err);
 }

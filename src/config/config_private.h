@@ -4,8 +4,9 @@
 
 #include "config/config.h"
 
-#define CONFIG_MEMBERS_BACKEND "postgres"
-#define CONFIG_HOST_SIZE       254 /* of the longest host, terminated */
+#define CONFIG_MEMBERS_BACKEND  "postgres"
+#define CONFIG_PATRONI_BACKENDS "file, etcdv2, etcdv3 or consul"
+#define CONFIG_HOST_SIZE        254 /* of the longest host, terminated */
 
 enum backend {
 	BACKEND_FILE,
@@ -14,6 +15,12 @@ enum backend {
 	BACKEND_CONSUL,
 	BACKEND_POSTGRES, /* no store: the servers themselves */
 	BACKEND_KUBERNETES,
+};
+
+enum store_outage {
+	STORE_OUTAGE_UNSET,
+	STORE_OUTAGE_CONFIRM,
+	STORE_OUTAGE_STRICT,
 };
 
 enum on_promote {
@@ -30,6 +37,10 @@ enum probe_choice {
 
 /* Names of --store-backend. The first name of each is the one the store knows. */
 extern const struct option_choice config_backends[];
+enum backend config_backend_named(const char *name);
+
+/* The default of --store-prefix: by its address, what was given is another text. */
+extern const char config_stolon_prefix[];
 
 /* Checks and completes what was read. On failure one line is written to err. */
 MUST_CHECK int config_check(struct config *config, char *const *envp, FILE *err);
@@ -46,6 +57,13 @@ MUST_CHECK int config_settle_members(struct config *config, FILE *err);
 
 /* Makes the settings of probes of what was given. */
 MUST_CHECK int config_settle_probing(const struct config *config, struct probing *ret, FILE *err);
+
+/* Whether the format goes with the options that say where the cluster is, before
+ * those are looked at. */
+MUST_CHECK int config_check_format(const struct config *config, FILE *err);
+/* Makes config->patroni of what was given, when the store is complete; with another
+ * format only sees to it that nothing was given that is Patroni's. */
+MUST_CHECK int config_settle_patroni(struct config *config, FILE *err);
 
 /* Makes config->direct of what was given, when the rest is complete. */
 MUST_CHECK int config_settle_direct(struct config *config, FILE *err);

@@ -448,7 +448,7 @@ static void test_help_has_a_group_for_them(void **state)
 	static const char *const parts[] = {
 		"\nCluster and store:\n",
 		"(file, etcdv2, etcdv3, consul or postgres)",
-		"\nMembers:\n",
+		"\nMembers and probes:\n",
 		"--members HOST[:PORT] ",
 		"--probe KIND ",
 		"(postgres, http or auto; default auto)",
