@@ -121,11 +121,13 @@ static void wait_for_the_end(struct control *control, int signals, int done)
 static int read_account(const struct config *config, struct pg_conninfo **ret)
 {
 	char problem[PG_CONNINFO_TEXT_SIZE];
+	const char *text = config->members.count > 0 ? config->members.conninfo
+						     : config->patroni.probing.conninfo;
 	int r = 0;
 
 	*ret = NULL;
-	if (config->members.count > 0 && config->members.probe == PROBE_KIND_POSTGRES)
-		r = pg_conninfo_new(config->members.conninfo, ret, problem);
+	if (text != NULL)
+		r = pg_conninfo_new(text, ret, problem);
 	if (r < 0)
 		fprintf(stderr, "--probe-conninfo: %s\n", problem);
 	return r;
@@ -140,6 +142,7 @@ static int run(const struct config *config, const struct pg_conninfo *account)
 	AUTO_CLOSE int done = eventfd(0, EFD_CLOEXEC);
 
 	settings.members.account = account;
+	settings.patroni.probing.account = account;
 	settings.members.dns_timeout_ms = config->store.timeout_ms;
 	int r = signals < 0 || done < 0 ? -errno : log_start(&config->log);
 	if (r < 0) {
