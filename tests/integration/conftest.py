@@ -3,6 +3,7 @@
 import pytest
 
 from harness import FileStore, Pgsplice, PostgresPair, RecordingServer, Stage, binary
+from harness.direct import DirectStage
 from harness.etcd_server import EtcdServer
 from harness.failover import Cluster
 from harness.keeper import Members
@@ -69,6 +70,20 @@ def opened(stage):
     stage.start_proxy()
     stage.open("db1")
     return stage
+
+
+@pytest.fixture
+def make_direct(store):
+    """A function that makes a DirectStage; see harness/direct.py."""
+    made = []
+
+    def make(*args, **keywords):
+        made.append(DirectStage(store, *args, **keywords))
+        return made[-1]
+
+    yield make
+    for stage in made:
+        stage.close()
 
 
 @pytest.fixture(scope="session")

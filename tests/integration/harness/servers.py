@@ -258,5 +258,8 @@ class RecordingServer:
             return
         c.chunks.append((time.monotonic(), data if self.keep_data else b""))
         c.size += len(data)
+        self._received(c, data)
+
+    def _received(self, c, data):
         if self.mode == "echo":
             c.out += data
