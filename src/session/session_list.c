@@ -258,7 +258,9 @@ static enum close_reason reason_of_cut(const struct session_list *list, const st
 		return CLOSE_DEADLINE;
 	if (s->member != NULL && s->rule != MEMBER_FENCED)
 		return CLOSE_MEMBER_CHANGED;
-	if (now->target == NULL || now->term != s->term)
+	/* The members follow the data a moment before the route does. */
+	if (now->target == NULL || now->term != s->term ||
+	    (s->member != NULL && target_has_addr(now->target, session_server_addr(s))))
 		return CLOSE_LEADER_CHANGED;
 	return s->member != NULL ? CLOSE_MEMBER_CHANGED : CLOSE_ADDRESS_GONE;
 }
