@@ -1,5 +1,6 @@
 """A stage with a direct port: a leader, standbys, and roles that change."""
 
+import socket
 import struct
 import threading
 
@@ -22,13 +23,15 @@ def cancel_request(pid, key=b"keys"):
 
 class MemberServer(RecordingServer):
     """Speaks first as PostgreSQL does: "N" to a request for encryption, to a startup
-    packet its name and a newline. Then it echoes. A CancelRequest is only recorded.
+    packet its name and a newline. Then it echoes. A CancelRequest is recorded, and its
+    connection ended (unless close_on_fin=False).
 
     delay: seconds before each "N", or a function that returns them."""
 
     def __init__(self, name, delay=0, **keywords):
         self.name = name
         self.delay = delay
+        self.answers = 0  # times that it has said "N"
         super().__init__(**keywords)
 
     def sessions(self):
@@ -45,16 +48,20 @@ class MemberServer(RecordingServer):
     def _answer(self, c):
         seconds = self.delay() if callable(self.delay) else self.delay
         if not seconds:
-            c.out += b"N"
+            self._say_no(c)
             return
         timer = threading.Timer(seconds, self._answer_late, (c,))
         timer.daemon = True
         timer.start()
 
+    def _say_no(self, c):
+        c.out += b"N"
+        self.answers += 1
+
     def _answer_late(self, c):
         def answer():
             if not c.closed:
-                c.out += b"N"
+                self._say_no(c)
                 self._update(c)
 
         if not self._stopping:
@@ -72,7 +79,9 @@ class MemberServer(RecordingServer):
                 self._answer(c)
                 continue
             if code == _CANCEL:
-                c.is_cancel = True
+                c.is_cancel = len(first) >= size
+                if c.is_cancel and self.close_on_fin:
+                    c.sock.shutdown(socket.SHUT_WR)
             elif len(first) >= size:
                 c.greeted = True
                 c.out += self.name.encode() + b"\n"
@@ -165,16 +174,23 @@ class DirectStage(Stage):
         return sock, name
 
     def direct_on(self, uid, timeout=10.0):
-        """A client that has met this member."""
+        """A client that has met this member. The others stay until then: they count for
+        the balance."""
+        others = []
+
         def met():
             sock, name = self.direct()
             if name == uid:
                 return sock
             if sock is not None:
-                sock.close()
+                others.append(sock)
             return None
 
-        return wait_until(met, timeout, f"no client meets {uid}")
+        try:
+            return wait_until(met, timeout, f"no client meets {uid}")
+        finally:
+            for sock in others:
+                sock.close()
 
     def met(self, count=1):
         """Whom so many clients of the direct port meet, one after the other."""

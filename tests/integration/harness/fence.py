@@ -72,12 +72,15 @@ class Streamers:
 class DeafConnection:
     """A session whose server has stopped reading, filled until nothing moves:
     the kernel of the proxy's host holds bytes for the server, and so does the
-    proxy. bulk: so many bytes go there and back before, enough for splicing."""
+    proxy. bulk: so many bytes go there and back before, enough for splicing. client:
+    one that has a session on server; without it one of the leader's port."""
 
-    def __init__(self, stage, server, bulk=0):
-        wait_for_probe(stage.proxy.port, "forwards", 30)  # a moment after its generation
+    def __init__(self, stage, server, bulk=0, client=None):
         text = b"deaf-" + os.urandom(8).hex().encode()
-        self.client = connect(stage.proxy.port)
+        if client is None:
+            wait_for_probe(stage.proxy.port, "forwards", 30)  # a moment after its generation
+            client = connect(stage.proxy.port)
+        self.client = client
         assert echoes(self.client, text)
         for _ in range(bulk // len(_CHUNK)):
             assert echoes(self.client, _CHUNK)
@@ -114,28 +117,36 @@ class DeafConnection:
         self.client.close()
 
 
-def check_promises(notes, permitted):
+def check_promises(notes, permitted, at_once=None):
     """permitted: {generation: set of server ports that it allows}.
 
     A generation is in the store from some moment of its rename() on. At the
     start of that call no socket to a forbidden server may be open; after its
-    end none may be connected or written to."""
+    end none may be connected or written to. at_once: {generation: (ns, ports)}, those
+    that it allows without an acknowledgement, from that time on."""
     renames = [n for n in notes if n.operation == "rename" and n.result == 0]
     closed = {n.number: n.after for n in notes if n.operation == "close"}
     never = float("inf")
     assert renames
 
+    def needs_no_acknowledgement(note, generation):
+        return any(g > generation and note.port in ports and note.before >= since
+                   for g, (since, ports) in (at_once or {}).items())
+
     for n in (n for n in notes if n.operation == "connect"):
         for r in renames:
-            if n.before < r.before and n.port not in permitted[r.number]:
+            if n.before < r.before and n.port not in permitted[r.number] and \
+                    not needs_no_acknowledgement(n, r.number):
                 assert closed.get(n.number, never) <= r.before, \
                     f"{n} is open when generation {r.number} is written"
     for n in (n for n in notes if n.operation in ("connect", "send")):
         if n.operation == "send" and n.result <= 0:
             continue
         done = [r for r in renames if r.after <= n.before]
-        ports = set(permitted[done[-1].number]) if done else set()
+        generation = done[-1].number if done else 0
+        ports = set(permitted[generation]) if done else set()
         for r in renames:
             if r.before <= n.before < r.after:
                 ports |= permitted[r.number]
-        assert n.port in ports, f"{n} after generation {done[-1].number if done else None}"
+        assert n.port in ports or needs_no_acknowledgement(n, generation), \
+            f"{n} after generation {generation}"

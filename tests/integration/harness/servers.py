@@ -24,6 +24,7 @@ class Connection:
         self.sock = sock
         self.number = number
         self.peer_port = sock.getpeername()[1]
+        self.local_address = sock.getsockname()[0]
         self.accepted_at = time.monotonic()
         self.chunks = []  # (time, bytes) as they arrived
         self.size = 0
@@ -80,7 +81,7 @@ class RecordingServer:
     closes its side (close_on_fin). keep_data=False counts bytes only."""
 
     def __init__(self, mode="echo", greeting=b"", host="127.0.0.1", port=None, close_on_fin=True,
-                 rcvbuf=None, reading=True, keep_data=True):
+                 rcvbuf=None, reading=True, keep_data=True, backlog=4096):
         self.mode = mode
         self.greeting = greeting
         self.host = host
@@ -97,7 +98,7 @@ class RecordingServer:
         if rcvbuf is not None:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self._listener.bind((host, self.port))
-        self._listener.listen(4096)
+        self._listener.listen(backlog)
         self._listener.setblocking(False)
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
@@ -132,6 +133,24 @@ class RecordingServer:
 
     def resume_reading(self):
         self.call(lambda: self._set_reading(True))
+
+    def stop_accepting(self):
+        """New connections are left in the kernel's queue, of backlog + 1 places."""
+        self.call(lambda: self._selector.unregister(self._listener))
+
+    def fill_backlog(self):
+        """After stop_accepting(): connections that take all of those places. What comes
+        next gets no answer."""
+        taken = []
+        while True:
+            family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.settimeout(0.2)
+            taken.append(sock)
+            try:
+                sock.connect((self.host, self.port))
+            except TimeoutError:
+                return taken
 
     def call(self, work):
         """Runs work() on the server's thread and returns after it."""
