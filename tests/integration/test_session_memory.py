@@ -17,17 +17,21 @@ pytestmark = pytest.mark.skipif(os.environ.get("PGSPLICE_SOAK_SANITIZED") == "1"
 
 
 @pytest.fixture
-def many(stage):
-    """A stage whose proxy has that many descriptors; so has this process."""
+def room():
+    """This process may have that many descriptors, and the launcher's too."""
     old = resource.getrlimit(resource.RLIMIT_NOFILE)
     if old[1] < DESCRIPTORS:
         pytest.skip(f"needs {DESCRIPTORS} descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (old[1], old[1]))
-    stage.start_proxy("--workers=2",
-                      launcher=["prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}"])
-    stage.open("db1")
-    yield stage
+    yield ["prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}"]
     resource.setrlimit(resource.RLIMIT_NOFILE, old)
+
+
+@pytest.fixture
+def many(stage, room):
+    stage.start_proxy("--workers=2", launcher=room)
+    stage.open("db1")
+    return stage
 
 
 def private_bytes(proxy):
@@ -35,23 +39,25 @@ def private_bytes(proxy):
                                                    proxy.proc("smaps_rollup"), re.M))
 
 
-def open_sessions(stage, sockets, count):
+def open_sessions(port, servers, sockets, count):
     """Each has a session that is open, not merely a place in a queue."""
-    server = stage.servers["db1"]
-    before = len(server.live())
+    def opened():
+        return sum(len(s.connections) for s in servers)
+
+    before = opened()
     for _ in range(count):
-        sockets.append(connect(stage.proxy.port))
-    wait_until(lambda: len(server.connections) - before >= count, 60,
-               lambda: f"{len(server.connections) - before} sessions")
+        sockets.append(connect(port))
+    wait_until(lambda: opened() - before >= count, 60, lambda: f"{opened() - before} sessions")
 
 
-def test_idle_sessions_cost_600_bytes_each(many):
+def check_idle_sessions(proxy, port, servers):
     sockets = []
     try:
-        open_sessions(many, sockets, 100)  # what each worker's first sessions bring with them
-        at_start = private_bytes(many.proxy)
-        open_sessions(many, sockets, IDLE_SESSIONS)
-        each = (private_bytes(many.proxy) - at_start) / IDLE_SESSIONS
+        # What each worker's first sessions bring with them.
+        open_sessions(port, servers, sockets, 100)
+        at_start = private_bytes(proxy)
+        open_sessions(port, servers, sockets, IDLE_SESSIONS)
+        each = (private_bytes(proxy) - at_start) / IDLE_SESSIONS
         print(f"\n{each:.0f} bytes for each of {IDLE_SESSIONS} idle sessions")
         assert each <= MOST_BYTES_EACH
     finally:
@@ -59,10 +65,21 @@ def test_idle_sessions_cost_600_bytes_each(many):
             s.close()
 
 
+def test_idle_sessions_cost_600_bytes_each(many):
+    check_idle_sessions(many.proxy, many.proxy.port, [many.servers["db1"]])
+
+
+def test_idle_sessions_of_the_direct_port_cost_600_bytes_each(make_direct, room):
+    stage = make_direct()
+    stage.start("--workers=2", launcher=room)
+    check_idle_sessions(stage.proxy, stage.direct_port,
+                        [stage.servers["db2"], stage.servers["db3"]])
+
+
 def test_9000_sessions_fit_into_20000_descriptors(many):
     sockets = []
     try:
-        open_sessions(many, sockets, MANY_SESSIONS)
+        open_sessions(many.proxy.port, [many.servers["db1"]], sockets, MANY_SESSIONS)
         assert all(echoes(s) for s in sockets[::500])
         assert many.proxy.find_log("accepting is paused") == []
     finally:
