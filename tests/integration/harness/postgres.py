@@ -51,6 +51,15 @@ def _as_user():
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
+def give_to_postgres(folder):
+    """folder and all in it, if its servers run as another user than we do."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        for path, _, files in os.walk(folder):
+            for name in [path, *(os.path.join(path, f) for f in files)]:
+                os.chown(name, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
 class PostgresServer:
     def __init__(self, folder, name):
         self.data = os.path.join(folder, name)
@@ -128,9 +137,7 @@ class PostgresPair:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="pgsplice-test-pg-")
         os.chmod(self.folder, 0o755)
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
+        give_to_postgres(self.folder)
         self.leader = self.server_class(self.folder, "leader")
         self.standby = self.server_class(self.folder, "standby")
         try:
