@@ -5,6 +5,7 @@
 pgbench_clients=8
 pgbench_log=
 writer_log=
+reader_log=
 
 # Puts the time in microseconds before each line it reads.
 stamp_lines() {
@@ -39,22 +40,40 @@ writer() {
 	done
 }
 
+# The same on the direct port, with reads: start, end, port of the server and
+# whether it is in recovery ("t"), or "- -".
+reader() {
+	local start server
+	while :; do
+		start=${EPOCHREALTIME/[.,]/}
+		server=$(timeout --foreground 5 "$pg_bin/psql" -XAtqw -F ' ' -h 127.0.0.1 -p "$direct_port" \
+			-U postgres -c 'select inet_server_port(), pg_is_in_recovery()' \
+			postgres 2>/dev/null) || server='- -'
+		printf '%s %s %s\n' "$start" "${EPOCHREALTIME/[.,]/}" "$server"
+		sleep 0.01
+	done
+}
+
 load_is_running() {
-	grep -q ' progress: ' "$pgbench_log" && [ "$(grep -vc -- ' -$' "$writer_log")" -ge 20 ]
+	grep -q ' progress: ' "$pgbench_log" && [ "$(grep -vc -- ' -$' "$writer_log")" -ge 20 ] &&
+		[ "$(wc -l <"$reader_log")" -ge 20 ]
 }
 
 start_load() {
 	writer_log=$work/writer.log
+	reader_log=$work/reader.log
 	pgbench_log=$work/pgbench.log
 	say "filling pgbench's tables through pgsplice"
 	run_step 'pgbench -i' "$work/pgbench-init.log" pgbench_through -i -q -s 2
 	sql "$port" 127.0.0.1 'create table quickstart_writes (n int primary key)' >/dev/null ||
 		die 'could not create a table through pgsplice' "$work/pgsplice.log"
-	say "pgbench with $pgbench_clients sessions, and a writer with a connection for each row"
+	say "pgbench with $pgbench_clients sessions, a writer with a connection for each row, and a reader on port $direct_port"
 	spawn "$pgbench_log" pgbench_stamped
 	pgbench_pid=$spawned
 	spawn "$writer_log" writer
 	writer_pid=$spawned
+	spawn "$reader_log" reader
+	reader_pid=$spawned
 	wait_until 30 load_is_running || die 'pgbench did not get going' "$pgbench_log"
 }
 
@@ -82,6 +101,19 @@ first_write_after() {
 
 has_write_after() {
 	first_write_after "$1" >/dev/null
+}
+
+# count_reads FROM TO PORT RECOVERY: reads that began after FROM and ended before
+# TO, with this result; each of the two may be "any", which an error is not.
+count_reads() {
+	awk -v from="$1" -v to="$2" -v port="$3" -v recovery="$4" '
+		$1 >= from && $2 < to && (port == "any" ? $3 != "-" : $3 == port) &&
+			(recovery == "any" || $4 == recovery) { n++ }
+		END { print n + 0 }' "$reader_log"
+}
+
+has_read_after() {
+	[ "$(count_reads "$1" "$(now_us)" any any)" -gt 0 ]
 }
 
 # Prints the times at which pgbench's sessions ended.
@@ -135,6 +167,27 @@ END
 	[ "$lost" -eq 0 ] || die 'acknowledged writes were lost'
 }
 
+# report_reads WITHDRAWN CONVERGED PUBLISHED
+report_reads() {
+	local before between refused after end
+	end=$(now_us)
+	before=$(count_reads 0 "$1" any any)
+	between=$(count_reads "$2" "$3" any any)
+	refused=$(count_reads "$1" "$3" - -)
+	after=$(count_reads "$3" "$end" any any)
+	cat <<END
+Reads on port $direct_port, a connection for each (--direct-target=replicas --direct-fallback=leader):
+  before the withdrawal                      $before, all by the standby
+  acknowledged -> new leader published       $between, since the standby is being promoted; $refused refused
+  after that                                 $after, all by the new leader, for want of a standby
+END
+	[ "$before" -eq "$(count_reads 0 "$1" "$standby_port" t)" ] ||
+		die 'not all reads were led to the standby' "$work/pgsplice.log"
+	[ "$between" -eq 0 ] || die 'a standby that was being promoted was still read from'
+	[ "$after" -eq "$(count_reads "$3" "$end" "$standby_port" f)" ] ||
+		die 'not all reads were led to the new leader' "$work/pgsplice.log"
+}
+
 show_failover() {
 	local withdrawn converged promoted published
 	start_load
@@ -153,9 +206,14 @@ show_failover() {
 	sentinel_lead db2
 	wait_until 30 has_write_after "$published" ||
 		die 'no write succeeded on the new leader' "$work/pgsplice.log"
+	wait_until 10 has_read_after "$published" ||
+		die 'no read succeeded on the new leader' "$work/pgsplice.log"
 	stop_group "$writer_pid" TERM KILL
 	writer_pid=
+	stop_group "$reader_pid" TERM KILL
+	reader_pid=
 	report "$withdrawn" "$converged" "$promoted" "$published"
+	report_reads "$withdrawn" "$converged" "$published"
 	say 'pgbench again, on the new leader'
 	run_step 'pgbench on the new leader' "$work/pgbench-after.log" \
 		pgbench_through -n -c "$pgbench_clients" -j 2 -T 2

@@ -63,7 +63,7 @@ stop_group() {
 # For a server INT is the fast shutdown and QUIT the immediate one.
 stop_all() {
 	local pid
-	for pid in $writer_pid $pgbench_pid; do
+	for pid in $writer_pid $reader_pid $pgbench_pid; do
 		stop_group "$pid" TERM KILL
 	done
 	if [ -n "$pgsplice_pid" ]; then

@@ -13,13 +13,15 @@ proxy_ttl_s=20
 
 # db_json UID KEEPER PORT: the current leader leads, the other one follows it.
 db_json() {
-	local role='"role":"master"' healthy=true
+	local role='"role":"master"' healthy=true generation=1
 	if [ "$1" != "$current_db" ]; then
 		role='"role":"standby","followConfig":{"type":"internal","dbuid":"'$current_db'"}'
-		# The old leader is not rebuilt as a standby here.
-		[ "$current_db" = db1 ] || healthy=false
+		# The old leader is not rebuilt as a standby here: that generation of it
+		# is carried out by nobody.
+		[ "$current_db" = db1 ] || healthy=false generation=2
 	fi
-	printf '"%s":{"uid":"%s","generation":1,"spec":{"keeperUID":"%s",%s},' "$1" "$1" "$2" "$role"
+	printf '"%s":{"uid":"%s","generation":%d,"spec":{"keeperUID":"%s",%s},' "$1" "$1" "$generation" \
+		"$2" "$role"
 	printf '"status":{"healthy":%s,"currentGeneration":1,' "$healthy"
 	printf '"listenAddress":"127.0.0.1","port":"%s"}}' "$3"
 }
