@@ -1,5 +1,5 @@
-/* What consul.c, consul_request.c and consul_watch.c share: the store and one
- * request of it. Loop thread. */
+/* What consul.c, consul_request.c, consul_put.c and consul_watch.c share: the
+ * store and one request of it. Loop thread. */
 #ifndef PGSPLICE_STORE_CONSUL_PRIVATE_H
 #define PGSPLICE_STORE_CONSUL_PRIVATE_H
 
@@ -85,6 +85,35 @@ MUST_CHECK int consul_request_start(struct consul_store *store, enum consul_kind
 				    const char *key, struct consul_request **ret_request);
 void consul_request_run(struct consul_request *r);
 void consul_request_free(struct consul_request *r);
+
+/* For the steps of consul_put.c. Each ends the request or goes on with it. */
+void consul_run_step(struct consul_request *r, enum consul_step step);
+void consul_finish(struct consul_request *r, int error, const char *text,
+		   const struct store_value *value);
+void consul_fail(struct consul_request *r, int error, const char *text);
+/* what: NULL for what the answer itself says. */
+void consul_refuse(struct consul_request *r, int error, const struct endpoints_reply *reply,
+		   const char *what);
+void consul_take_error(struct consul_request *r, const struct endpoints_reply *reply);
+bool consul_may_retry(struct consul_request *r);
+
+/* The steps of consul_put.c: with which a put or delete goes on, answers, and what
+ * is sent. */
+void consul_run_put(struct consul_request *r);
+void consul_run_delete(struct consul_request *r);
+void consul_take_created(struct consul_request *r, const struct endpoints_reply *reply);
+void consul_take_put(struct consul_request *r, const struct endpoints_reply *reply);
+void consul_take_look(struct consul_request *r, const struct endpoints_reply *reply);
+void consul_take_renewed(struct consul_request *r, const struct endpoints_reply *reply);
+void consul_take_destroyed_old(struct consul_request *r);
+void consul_take_deleted(struct consul_request *r);
+MUST_CHECK int consul_make_session_path(struct consul_request *r, struct strbuf *path,
+					const char *verb, const char *session);
+MUST_CHECK int consul_make_create(struct consul_request *r, struct strbuf *path,
+				  struct strbuf *body);
+MUST_CHECK int consul_make_register(struct consul_request *r, struct strbuf *path,
+				    struct strbuf *body);
+MUST_CHECK int consul_make_put(struct consul_request *r, struct strbuf *path, struct strbuf *body);
 
 /* "/v1/kv/KEY?query", appended. */
 MUST_CHECK int consul_make_kv_path(struct strbuf *path, const char *key, const char *query);
