@@ -1,7 +1,7 @@
 /* The Consul backend: the store itself, its token, and what an index is worth.
  *
- * A key's index (X-Consul-Index of a read of it) rises with every change of the
- * key. In consistent reads it goes back only when Consul was restored or another
+ * The index of a key or tree (X-Consul-Index of a read of it) rises with every change
+ * of it. In consistent reads it goes back only when Consul was restored or another
  * one answers: then reads fail until a second one in a row says the same, and
  * from then on the indexes count as a new epoch. */
 #include <errno.h>
@@ -13,8 +13,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "consul_private.h"
+#include "watch_loop.h"
 
-#define EPOCH_SHIFT  48
 #define TTL_LEAST_MS 10000 /* Consul's limits for a session */
 #define TTL_MOST_MS  (24 * 60 * 60 * MS_PER_S)
 
@@ -22,7 +22,7 @@
 
 uint64_t consul_public_revision(const struct consul_store *store, uint64_t index)
 {
-	return ((uint64_t)store->epoch << EPOCH_SHIFT) + index;
+	return ((uint64_t)store->epoch << STORE_EPOCH_SHIFT) + index;
 }
 
 static void log_low_index(uint64_t known, uint64_t now)
@@ -50,9 +50,22 @@ int consul_check_index(struct consul_store *store, uint64_t index, uint64_t high
 	log_warn("consul: it stays with that, its state is taken as it is from now on");
 	store->low_index = 0;
 	store->epoch++;
-	if (store->watch != NULL)
-		consul_watch_reset(store->watch, index);
+	/* What is read now counts already; a watch that listens does so elsewhere. */
+	if (store->base.watch != NULL) {
+		store->base.watch->revision = consul_public_revision(store, index);
+		if (store->base.watch->is_listening)
+			watch_loop_again(store->base.watch, "the index begins anew");
+	}
 	return 0;
+}
+
+uint64_t consul_highest(const struct consul_store *store, const char *key, bool is_tree)
+{
+	const struct watch_loop *watch = store->base.watch;
+
+	return watch != NULL && watch_loop_is_of(watch, key, is_tree)
+		       ? store_own_revision(watch->revision)
+		       : 0;
 }
 
 /* Text */
@@ -67,25 +80,28 @@ int consul_make_kv_path(struct strbuf *path, const char *key, const char *query)
 	return r == 0 && query != NULL ? strbuf_printf(path, "?%s", query) : r;
 }
 
-int consul_take_kv(const struct endpoints_reply *reply, struct consul_kv *ret_kv,
-		   uint64_t *ret_index)
+int consul_take_kvs(const struct endpoints_reply *reply, struct consul_kvs *ret_kvs,
+		    uint64_t *ret_index)
 {
 	uint64_t index = strtoull(reply->index, NULL, 10);
-	struct consul_kv kv = {0};
+	bool has_header = index != 0;
+	struct consul_kvs kvs = {0};
 
 	/* A 404 without the header is not about a key but of something in between. */
-	if (reply->status == 404 && index == 0)
+	if (reply->status == 404 && !has_header)
 		return ERR_SYNTAX;
-	int r = reply->status == 404 ? 0 : consul_json_kv(reply->body, reply->size, &kv);
+	int r = reply->status == 404 ? 0 : consul_json_kvs(reply->body, reply->size, &kvs);
 	if (r < 0)
 		return r;
-	if (index == 0)
-		index = kv.index;
-	if (index == 0 || index >> EPOCH_SHIFT != 0) {
-		consul_kv_deinit(&kv);
+	for (size_t i = 0; !has_header && i < kvs.count; i++) {
+		if (index < kvs.all[i].index)
+			index = kvs.all[i].index;
+	}
+	if (index == 0 || index != store_own_revision(index)) {
+		consul_kvs_deinit(&kvs);
 		return ERR_SYNTAX;
 	}
-	*ret_kv = kv;
+	*ret_kvs = kvs;
 	*ret_index = index;
 	return 0;
 }
@@ -176,34 +192,6 @@ static int take_token(struct consul_store *s, const struct store_settings *setti
 
 /* The seam */
 
-static int start_request(struct store *store, enum consul_kind kind, const char *key, void *arg,
-			 struct consul_request **ret_request)
-{
-	struct consul_store *s = CONTAINER_OF(store, struct consul_store, base);
-	struct consul_request *r;
-
-	int error = consul_request_start(s, kind, key + strspn(key, "/"), &r);
-	if (error < 0)
-		return error;
-	r->arg = arg;
-	*ret_request = r;
-	return 0;
-}
-
-static int consul_get(struct store *store, const char *key, store_get_cb *cb, void *arg,
-		      struct store_request **ret_request)
-{
-	struct consul_request *r;
-
-	int error = start_request(store, CONSUL_GET, key, arg, &r);
-	if (error < 0)
-		return error;
-	r->get_cb = cb;
-	*ret_request = &r->base;
-	consul_request_run(r);
-	return 0;
-}
-
 static int own_key(struct consul_store *s, const char *key)
 {
 	if (s->owned.key != NULL && strcmp(s->owned.key, key) == 0)
@@ -226,39 +214,29 @@ static int64_t session_ttl_ms(int64_t ttl_ms)
 	return half_ms > TTL_MOST_MS ? TTL_MOST_MS : half_ms;
 }
 
-static int consul_put(struct store *store, const char *key, const char *data, size_t size,
-		      int64_t ttl_ms, store_done_cb *cb, void *arg,
-		      struct store_request **ret_request)
+static int consul_start(struct store *store, const struct store_call *call,
+			struct store_request **ret_request)
 {
+	static const enum consul_kind kinds[] = {[STORE_READ] = CONSUL_READ,
+						 [STORE_PUT] = CONSUL_PUT,
+						 [STORE_DELETE] = CONSUL_DELETE};
 	struct consul_store *s = CONTAINER_OF(store, struct consul_store, base);
+	struct store_call ours = *call;
 	struct consul_request *r;
 
-	int error = own_key(s, key + strspn(key, "/"));
+	ours.key += strspn(ours.key, "/");
+	int error = call->verb == STORE_PUT ? own_key(s, ours.key) : 0;
 	if (error == 0)
-		error = start_request(store, CONSUL_PUT, key, arg, &r);
+		error = consul_request_start(s, kinds[call->verb], &ours, &r);
 	if (error < 0)
 		return error;
-	error = strbuf_append(&r->data, data, size);
+	if (call->size > 0)
+		error = strbuf_append(&r->data, call->data, call->size);
 	if (error < 0) {
 		consul_request_free(r);
 		return error;
 	}
-	r->done_cb = cb;
-	r->ttl_ms = session_ttl_ms(ttl_ms);
-	*ret_request = &r->base;
-	consul_request_run(r);
-	return 0;
-}
-
-static int consul_remove(struct store *store, const char *key, store_done_cb *cb, void *arg,
-			 struct store_request **ret_request)
-{
-	struct consul_request *r;
-
-	int error = start_request(store, CONSUL_DELETE, key, arg, &r);
-	if (error < 0)
-		return error;
-	r->done_cb = cb;
+	r->ttl_ms = session_ttl_ms(call->ttl_ms);
 	*ret_request = &r->base;
 	consul_request_run(r);
 	return 0;
@@ -284,9 +262,7 @@ static void consul_close(struct store *store)
 
 static const struct store_ops consul_ops = {
 	.close = consul_close,
-	.get = consul_get,
-	.put = consul_put,
-	.remove = consul_remove,
+	.start = consul_start,
 	.cancel = consul_cancel,
 	.watch_start = consul_watch_start,
 	.watch_stop = consul_watch_stop,

@@ -16,10 +16,14 @@
  * so does stolon. */
 #define LOCK_FLAG INT64_C(0x2ddccbc058a50c18)
 
-void consul_kv_deinit(struct consul_kv *kv)
+void consul_kvs_deinit(struct consul_kvs *kvs)
 {
-	strbuf_deinit(&kv->value);
-	*kv = (struct consul_kv){0};
+	for (size_t i = 0; i < kvs->count; i++) {
+		strbuf_deinit(&kvs->all[i].key);
+		strbuf_deinit(&kvs->all[i].value);
+	}
+	free(kvs->all);
+	*kvs = (struct consul_kvs){0};
 }
 
 /* An id goes into paths: nothing but what Consul makes them of. */
@@ -38,50 +42,67 @@ static bool take_id(const json_t *field, char ret[static CONSUL_ID_SIZE])
 	return true;
 }
 
-static uint64_t index_of(const json_t *entry)
+static uint64_t index_of(const json_t *entry, const char *name)
 {
-	json_int_t index = json_integer_value(json_object_get(entry, "ModifyIndex"));
+	json_int_t index = json_integer_value(json_object_get(entry, name));
 
 	return index > 0 ? (uint64_t)index : 0;
 }
 
 static int take_kv(const json_t *entry, struct consul_kv *kv)
 {
+	const json_t *key = json_object_get(entry, "Key");
 	const json_t *value = json_object_get(entry, "Value");
 	const json_t *session = json_object_get(entry, "Session");
 	bool has_value = value != NULL && !json_is_null(value);
 	bool has_session = session != NULL && !json_is_null(session);
 	int r = 0;
 
-	kv->present = true;
-	kv->index = index_of(entry);
+	kv->create_index = index_of(entry, "CreateIndex");
+	kv->index = index_of(entry, "ModifyIndex");
 	if (kv->index == 0 || (has_value && !json_is_string(value)))
 		return ERR_TYPE;
 	if (has_session && !take_id(session, kv->session) &&
 	    !(json_is_string(session) && json_string_length(session) == 0))
 		return ERR_TYPE;
-	if (has_value)
+	if (json_is_string(key))
+		r = strbuf_append(&kv->key, json_string_value(key), json_string_length(key));
+	if (r == 0 && has_value)
 		r = base64_decode(&kv->value, json_string_value(value), json_string_length(value));
 	return r;
 }
 
-int consul_json_kv(const char *json, size_t size, struct consul_kv *ret)
+static int take_kvs(const json_t *root, struct consul_kvs *kvs)
 {
-	struct consul_kv kv = {0};
+	size_t count = json_array_size(root);
+	int r = json_is_array(root) ? 0 : ERR_TYPE;
+
+	if (count == 0)
+		return r;
+	kvs->all = calloc(count, sizeof(*kvs->all));
+	if (kvs->all == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = take_kv(json_array_get(root, i), &kvs->all[i]);
+		kvs->count++;
+	}
+	return r;
+}
+
+int consul_json_kvs(const char *json, size_t size, struct consul_kvs *ret)
+{
+	struct consul_kvs kvs = {0};
 	json_t *root;
 
 	int r = json_load_bounded(json, size, &root);
 	if (r < 0)
 		return r;
-	if (!json_is_array(root))
-		r = ERR_TYPE;
-	else if (json_array_size(root) > 0)
-		r = take_kv(json_array_get(root, 0), &kv);
+	r = take_kvs(root, &kvs);
 	json_decref(root);
 	if (r == 0)
-		*ret = kv;
+		*ret = kvs;
 	else
-		consul_kv_deinit(&kv);
+		consul_kvs_deinit(&kvs);
 	return r;
 }
 
@@ -111,7 +132,7 @@ int consul_json_txn(const char *json, size_t size, uint64_t *ret_index)
 		return r;
 	const json_t *results = json_object_get(root, "Results");
 	const json_t *last = json_array_get(results, json_array_size(results) - 1);
-	uint64_t index = index_of(json_object_get(last, "KV"));
+	uint64_t index = index_of(json_object_get(last, "KV"), "ModifyIndex");
 	json_decref(root);
 	if (index == 0)
 		return ERR_SYNTAX;

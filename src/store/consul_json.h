@@ -12,18 +12,24 @@
 #define CONSUL_ID_SIZE 64
 
 struct consul_kv {
-	bool present;
+	struct strbuf key; /* may have NULs */
 	struct strbuf value;
-	uint64_t index;               /* ModifyIndex; 0: not present */
+	uint64_t create_index;
+	uint64_t index;               /* ModifyIndex */
 	char session[CONSUL_ID_SIZE]; /* that holds the key */
 };
 
-void consul_kv_deinit(struct consul_kv *kv);
+struct consul_kvs {
+	struct consul_kv *all;
+	size_t count; /* 0: there is no such key */
+};
+
+void consul_kvs_deinit(struct consul_kvs *kvs);
 
 /* Decoders: 0 or a negative error, and then nothing needs to be freed. */
 
-/* The array that a get answers with; an empty one is no key. */
-MUST_CHECK int consul_json_kv(const char *json, size_t size, struct consul_kv *ret);
+/* The array that a get answers with. */
+MUST_CHECK int consul_json_kvs(const char *json, size_t size, struct consul_kvs *ret);
 MUST_CHECK int consul_json_session(const char *json, size_t size,
 				   char ret_id[static CONSUL_ID_SIZE]);
 /* A transaction's success: the key's ModifyIndex. */

@@ -5,11 +5,10 @@
 
 #include "consul_json.h"
 #include "endpoints.h"
+#include "listing.h"
 #include "store_private.h"
 
 #define CONSUL_TOKEN_SIZE 512
-
-struct consul_watch;
 
 /* What is known of the one key that is put: our proxy info. */
 struct consul_owned {
@@ -34,11 +33,10 @@ struct consul_store {
 	uint64_t low_index;            /* below what was known: seen once; 0: no */
 	struct list requests;
 	struct consul_owned owned;
-	struct consul_watch *watch; /* one key is watched at most */
 };
 
 enum consul_kind {
-	CONSUL_GET,
+	CONSUL_READ,
 	CONSUL_PUT,
 	CONSUL_DELETE,
 	CONSUL_REFRESH, /* of the session; nobody waits for it */
@@ -63,33 +61,30 @@ struct consul_request {
 	struct consul_store *store;
 	enum consul_kind kind;
 	enum consul_step step;
-	char *key;
 	struct strbuf data;
 	int64_t ttl_ms;               /* of a session for it */
 	char session[CONSUL_ID_SIZE]; /* that the step is about */
 	int64_t deadline_ms;          /* clock_boot_ms() */
-	uint64_t highest;             /* index of the key as known when this was sent */
+	uint64_t highest;             /* index of key or tree as known when this was sent */
 	unsigned retries;             /* of whatever kind, together */
 	bool has_reread_token;
 	struct loop_timer failed; /* tells from the loop what failed at once */
 	int failure;
 	struct endpoints_call *call;
-	store_get_cb *get_cb; /* this or done_cb; both NULL for our own */
-	store_done_cb *done_cb;
-	void *arg;
 };
 
 /* Starts a request; run begins it, after the caller has filled in what the kind
- * needs. */
+ * needs. call: with its key and callbacks. */
 MUST_CHECK int consul_request_start(struct consul_store *store, enum consul_kind kind,
-				    const char *key, struct consul_request **ret_request);
+				    const struct store_call *call,
+				    struct consul_request **ret_request);
 void consul_request_run(struct consul_request *r);
 void consul_request_free(struct consul_request *r);
 
 /* For the steps of consul_put.c. Each ends the request or goes on with it. */
 void consul_run_step(struct consul_request *r, enum consul_step step);
 void consul_finish(struct consul_request *r, int error, const char *text,
-		   const struct store_value *value);
+		   const struct store_listing *listing);
 void consul_fail(struct consul_request *r, int error, const char *text);
 /* what: NULL for what the answer itself says. */
 void consul_refuse(struct consul_request *r, int error, const struct endpoints_reply *reply,
@@ -117,10 +112,11 @@ MUST_CHECK int consul_make_put(struct consul_request *r, struct strbuf *path, st
 
 /* "/v1/kv/KEY?query", appended. */
 MUST_CHECK int consul_make_kv_path(struct strbuf *path, const char *key, const char *query);
-/* The key as an answer of 200 or 404 to a get has it, and its index: that of the
- * header, else its own. ERR_SYNTAX if Consul says no such thing. */
-MUST_CHECK int consul_take_kv(const struct endpoints_reply *reply, struct consul_kv *ret_kv,
-			      uint64_t *ret_index);
+/* The keys as an answer of 200 or 404 to a get has them, and their index: that of
+ * the header, else the highest of their own. ERR_SYNTAX if Consul says no such
+ * thing. */
+MUST_CHECK int consul_take_kvs(const struct endpoints_reply *reply, struct consul_kvs *ret_kvs,
+			       uint64_t *ret_index);
 /* "http://host:8500: HTTP 403: what" */
 void consul_describe(const struct consul_store *store, const struct endpoints_reply *reply,
 		     const char *what, char text[static ENDPOINTS_TEXT_SIZE]);
@@ -135,13 +131,9 @@ bool consul_reread_token(struct consul_store *store);
 uint64_t consul_public_revision(const struct consul_store *store, uint64_t index);
 MUST_CHECK int consul_check_index(struct consul_store *store, uint64_t index, uint64_t highest);
 
-/* Of the watched key; 0 for any other. */
-uint64_t consul_watch_highest(const struct consul_watch *watch, const char *key);
-/* The key's index begins anew here. */
-void consul_watch_reset(struct consul_watch *watch, uint64_t index);
-/* A read found the watched key: does the watch keep up? */
-void consul_watch_note_read(struct consul_watch *watch, const char *key, uint64_t index);
-int consul_watch_start(struct store *store, const char *key, store_watch_cb *cb, void *arg,
+/* What is known of the key or tree, if it is the watched one; else 0. */
+uint64_t consul_highest(const struct consul_store *store, const char *key, bool is_tree);
+int consul_watch_start(struct store *store, const struct store_watch *watch,
 		       struct store_watch **ret_watch);
 void consul_watch_stop(struct store_watch *watch);
 

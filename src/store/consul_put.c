@@ -64,9 +64,10 @@ void consul_take_created(struct consul_request *r, const struct endpoints_reply 
 
 static void start_refresh(struct consul_store *s)
 {
+	struct store_call call = {.verb = STORE_READ, .key = s->owned.key};
 	struct consul_request *refresh;
 
-	if (consul_request_start(s, CONSUL_REFRESH, s->owned.key, &refresh) < 0)
+	if (consul_request_start(s, CONSUL_REFRESH, &call, &refresh) < 0)
 		return;
 	memcpy(refresh->session, s->owned.session, CONSUL_ID_SIZE);
 	consul_run_step(refresh, CONSUL_STEP_RENEW);
@@ -116,18 +117,19 @@ void consul_take_put(struct consul_request *r, const struct endpoints_reply *rep
 void consul_take_look(struct consul_request *r, const struct endpoints_reply *reply)
 {
 	struct consul_owned *owned = &r->store->owned;
-	struct consul_kv kv;
+	struct consul_kvs kvs;
 	uint64_t index;
 
-	if (consul_take_kv(reply, &kv, &index) < 0) {
+	if (consul_take_kvs(reply, &kvs, &index) < 0) {
 		consul_refuse(r, -EPROTO, reply, "the answer is not what Consul sends");
 		return;
 	}
-	bool is_held_by_us = strcmp(kv.session, owned->session) == 0;
-	owned->index = kv.index;
+	const char *session = kvs.count > 0 ? kvs.all[0].session : "";
+	bool is_held_by_us = strcmp(session, owned->session) == 0;
+	owned->index = kvs.count > 0 ? kvs.all[0].index : 0;
 	/* Nobody else puts this key: whoever holds it was a session of ours. */
-	snprintf(owned->holder, sizeof(owned->holder), "%s", is_held_by_us ? "" : kv.session);
-	consul_kv_deinit(&kv);
+	snprintf(owned->holder, sizeof(owned->holder), "%s", is_held_by_us ? "" : session);
+	consul_kvs_deinit(&kvs);
 	consul_run_step(r, CONSUL_STEP_PUT);
 }
 
@@ -184,10 +186,10 @@ int consul_make_session_path(struct consul_request *r, struct strbuf *path, cons
 
 int consul_make_create(struct consul_request *r, struct strbuf *path, struct strbuf *body)
 {
-	const char *slash = strrchr(r->key, '/');
+	const char *slash = strrchr(r->base.key, '/');
 	char name[120];
 
-	snprintf(name, sizeof(name), "pgsplice %.100s", slash != NULL ? slash + 1 : r->key);
+	snprintf(name, sizeof(name), "pgsplice %.100s", slash != NULL ? slash + 1 : r->base.key);
 	int error = strbuf_printf(path, "/v1/session/create");
 	return error < 0 ? error : consul_json_make_session(body, name, r->store->node, r->ttl_ms);
 }
@@ -205,7 +207,7 @@ int consul_make_register(struct consul_request *r, struct strbuf *path, struct s
 int consul_make_put(struct consul_request *r, struct strbuf *path, struct strbuf *body)
 {
 	struct consul_owned *owned = &r->store->owned;
-	struct consul_put put = {r->key,         r->data.data,  r->data.size,
+	struct consul_put put = {r->base.key,    r->data.data,  r->data.size,
 				 owned->session, owned->holder, owned->index};
 	int error = strbuf_printf(path, "/v1/txn");
 

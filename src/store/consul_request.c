@@ -1,6 +1,6 @@
 /* One request to Consul, as the calls it takes:
  *
- *	get      kv?consistent
+ *	read     kv?consistent, of a key or a tree
  *	put      [register] [session/create] txn, and afterwards a renewal on its own
  *	delete   session/destroy, which takes the key along
  *
@@ -18,22 +18,21 @@
 
 static void on_failed(evutil_socket_t fd, short what, void *arg);
 
-int consul_request_start(struct consul_store *store, enum consul_kind kind, const char *key,
-			 struct consul_request **ret_request)
+int consul_request_start(struct consul_store *store, enum consul_kind kind,
+			 const struct store_call *call, struct consul_request **ret_request)
 {
 	struct consul_request *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return -ENOMEM;
-	r->base.ops = store->base.ops;
+	int error = store_request_init(&r->base, &store->base, call);
+	if (error < 0) {
+		free(r);
+		return error;
+	}
 	r->store = store;
 	r->kind = kind;
 	r->deadline_ms = clock_boot_ms() + store->timeout_ms;
-	r->key = strdup(key);
-	if (r->key == NULL) {
-		free(r);
-		return -ENOMEM;
-	}
 	loop_timer_init(&r->failed, store->loop, on_failed, r);
 	list_append(&store->requests, &r->node);
 	*ret_request = r;
@@ -46,21 +45,18 @@ void consul_request_free(struct consul_request *r)
 	loop_timer_stop(&r->failed);
 	list_remove(&r->node);
 	strbuf_deinit(&r->data);
-	free(r->key);
+	store_request_deinit(&r->base);
 	free(r);
 }
 
 /* Tells the caller, once. */
 void consul_finish(struct consul_request *r, int error, const char *text,
-		   const struct store_value *value)
+		   const struct store_listing *listing)
 {
 	if (r->kind == CONSUL_REFRESH && error < 0)
 		log_debug("consul: the session was not renewed", log_text("error", text));
 	list_remove(&r->node); /* the callback may start another */
-	if (r->get_cb != NULL)
-		r->get_cb(error, text, value, r->arg);
-	else if (r->done_cb != NULL)
-		r->done_cb(error, text, r->arg);
+	store_request_tell(&r->base, error, text, listing);
 	consul_request_free(r);
 }
 
@@ -92,27 +88,65 @@ bool consul_may_retry(struct consul_request *r)
 
 /* Answers */
 
+static int list_kvs(const struct consul_request *r, const struct consul_kvs *kvs,
+		    struct listing *ret)
+{
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < kvs->count; i++) {
+		const struct consul_kv *kv = &kvs->all[i];
+		const char *key = kv->key.data != NULL ? kv->key.data : "";
+		struct store_item item = {
+			.key = "",
+			.data = kv->value.data,
+			.size = kv->value.size,
+			.create_revision = consul_public_revision(r->store, kv->create_index),
+			.mod_revision = consul_public_revision(r->store, kv->index),
+			.is_held = *kv->session != '\0',
+		};
+		if (r->base.is_tree &&
+		    (strlen(key) != kv->key.size || strcmp(key, r->base.key) == 0))
+			continue; /* with a NUL, or a "folder" that somebody has made */
+		if (r->base.is_tree)
+			item.key = store_relative_key(key, r->base.key, true);
+		error = item.key == NULL ? ERR_SYNTAX : listing_put(ret, &item);
+	}
+	return error;
+}
+
+static void take_kvs(struct consul_request *r, const struct endpoints_reply *reply,
+		     const struct consul_kvs *kvs, uint64_t index)
+{
+	struct listing listing = {.has_no_bounds = !r->base.is_tree};
+	int error = consul_check_index(r->store, index, r->highest);
+
+	if (error == 0)
+		error = list_kvs(r, kvs, &listing);
+	if (error < 0) {
+		consul_refuse(r, error, reply, listing_error_text(error));
+	} else {
+		struct store_listing found =
+			listing_at(&listing, consul_public_revision(r->store, index));
+		consul_finish(r, 0, "", &found);
+	}
+	listing_deinit(&listing);
+}
+
 static void take_read(struct consul_request *r, const struct endpoints_reply *reply)
 {
-	struct consul_store *s = r->store;
-	struct consul_kv kv;
+	struct consul_kvs kvs;
 	uint64_t index;
 
-	if (consul_take_kv(reply, &kv, &index) < 0) {
-		consul_refuse(r, -EPROTO, reply, "the answer is not what Consul sends");
+	int error = consul_take_kvs(reply, &kvs, &index);
+	if (error < 0) {
+		consul_refuse(r, -EPROTO, reply,
+			      error == ERR_TOO_LARGE && r->base.is_tree
+				      ? listing_error_text(error)
+				      : "the answer is not what Consul sends");
 		return;
 	}
-	int error = consul_check_index(s, index, r->highest);
-	if (error < 0) {
-		consul_refuse(r, error, reply, err_text(error));
-	} else {
-		struct store_value value = {kv.present, kv.value.data, kv.value.size,
-					    consul_public_revision(s, index)};
-		if (s->watch != NULL)
-			consul_watch_note_read(s->watch, r->key, index);
-		consul_finish(r, 0, "", &value);
-	}
-	consul_kv_deinit(&kv);
+	take_kvs(r, reply, &kvs, index);
+	consul_kvs_deinit(&kvs);
 }
 
 static void take_answer(struct consul_request *r, const struct endpoints_reply *reply)
@@ -224,10 +258,11 @@ static int make_call(struct consul_request *r, const char **ret_method, struct s
 	case CONSUL_STEP_READ:
 	case CONSUL_STEP_LOOK:
 		*ret_method = "GET";
-		return consul_make_kv_path(path, r->key, "consistent");
+		return consul_make_kv_path(path, r->base.key,
+					   r->base.is_tree ? "recurse&consistent" : "consistent");
 	case CONSUL_STEP_DELETE:
 		*ret_method = "DELETE";
-		return consul_make_kv_path(path, r->key, NULL);
+		return consul_make_kv_path(path, r->base.key, NULL);
 	case CONSUL_STEP_REGISTER:
 		return consul_make_register(r, path, body);
 	case CONSUL_STEP_CREATE:
@@ -254,8 +289,7 @@ void consul_run_step(struct consul_request *r, enum consul_step step)
 	int64_t left_ms = r->deadline_ms - clock_boot_ms();
 
 	r->step = step;
-	if (s->watch != NULL)
-		r->highest = consul_watch_highest(s->watch, r->key);
+	r->highest = consul_highest(s, r->base.key, r->base.is_tree);
 	int error = make_call(r, &method, &path, &body);
 	bool has_body = strcmp(method, "PUT") == 0;
 	struct endpoints_request request = {
@@ -282,7 +316,7 @@ void consul_run_step(struct consul_request *r, enum consul_step step)
 void consul_request_run(struct consul_request *r)
 {
 	switch (r->kind) {
-	case CONSUL_GET:
+	case CONSUL_READ:
 		consul_run_step(r, CONSUL_STEP_READ);
 		break;
 	case CONSUL_PUT:

@@ -13,12 +13,35 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "etcd_private.h"
-
-#define EPOCH_SHIFT 48
+#include "watch_loop.h"
 
 uint64_t etcd_public_revision(const struct etcd_store *store, int64_t revision)
 {
-	return ((uint64_t)store->epoch << EPOCH_SHIFT) + (uint64_t)revision;
+	return ((uint64_t)store->epoch << STORE_EPOCH_SHIFT) + (uint64_t)revision;
+}
+
+int etcd_apply_kv(const struct etcd_store *store, const char *key, bool is_tree,
+		  const struct etcd_kv *kv, struct listing *listing)
+{
+	const char *found = kv->key.data != NULL ? kv->key.data : "";
+	struct store_item item = {
+		.key = store_relative_key(found, key, is_tree),
+		.data = kv->value.data,
+		.size = kv->value.size,
+		.create_revision = etcd_public_revision(store, kv->create_revision),
+		.mod_revision = etcd_public_revision(store, kv->mod_revision),
+		.is_held = kv->lease != 0,
+	};
+
+	/* With a NUL, which no key that anybody looks for has; or the prefix itself. */
+	if (strlen(found) != kv->key.size || (is_tree && strcmp(found, key) == 0))
+		return 0;
+	if (item.key == NULL)
+		return ERR_SYNTAX;
+	if (kv->present)
+		return listing_put(listing, &item);
+	listing_remove(listing, item.key);
+	return 0;
 }
 
 /* Which cluster */
@@ -26,15 +49,15 @@ uint64_t etcd_public_revision(const struct etcd_store *store, int64_t revision)
 static void start_survey(struct etcd_store *s)
 {
 	/* One that the account may read: ours, else the watched one. */
-	const char *key = s->owned.key;
-	if (key == NULL)
-		key = s->watch != NULL ? etcd_watch_key(s->watch) : "/";
+	const char *watched = s->base.watch != NULL ? s->base.watch->key : "/";
+	struct store_call call = {.verb = STORE_READ,
+				  .key = s->owned.key != NULL ? s->owned.key : watched};
 
 	if (!list_is_empty(&s->surveys))
 		return; /* one is under way */
 	for (size_t i = 0; i < endpoints_count(s->endpoints); i++) {
 		struct etcd_request *r;
-		if (etcd_request_start(s, ETCD_SURVEY, key, &r) < 0)
+		if (etcd_request_start(s, ETCD_SURVEY, &call, &r) < 0)
 			continue;
 		r->endpoint = (int)i;
 	}
@@ -80,8 +103,8 @@ static void adopt_cluster(struct etcd_store *s, const struct etcd_header *header
 	s->epoch++;
 	s->owned.revision = 0;
 	s->owned.lease = 0;
-	if (s->watch != NULL)
-		etcd_watch_restart(s->watch);
+	if (s->base.watch != NULL)
+		watch_loop_again(s->base.watch, "the cluster was replaced");
 }
 
 /* The surveys that have ended stay in the list until the last one has. */
@@ -120,34 +143,6 @@ void etcd_survey_answered(struct etcd_request *r, bool answered)
 
 /* The seam */
 
-static int start_request(struct store *store, enum etcd_kind kind, const char *key, void *arg,
-			 struct etcd_request **ret_request)
-{
-	struct etcd_store *s = CONTAINER_OF(store, struct etcd_store, base);
-	struct etcd_request *r;
-
-	int error = etcd_request_start(s, kind, key, &r);
-	if (error < 0)
-		return error;
-	r->arg = arg;
-	*ret_request = r;
-	return 0;
-}
-
-static int etcd_get(struct store *store, const char *key, store_get_cb *cb, void *arg,
-		    struct store_request **ret_request)
-{
-	struct etcd_request *r;
-
-	int error = start_request(store, ETCD_GET, key, arg, &r);
-	if (error < 0)
-		return error;
-	r->get_cb = cb;
-	*ret_request = &r->base;
-	etcd_request_run(r);
-	return 0;
-}
-
 static int own_key(struct etcd_store *s, const char *key)
 {
 	if (s->owned.key != NULL && strcmp(s->owned.key, key) == 0)
@@ -160,39 +155,26 @@ static int own_key(struct etcd_store *s, const char *key)
 	return 0;
 }
 
-static int etcd_put(struct store *store, const char *key, const char *data, size_t size,
-		    int64_t ttl_ms, store_done_cb *cb, void *arg,
-		    struct store_request **ret_request)
+static int etcd_start(struct store *store, const struct store_call *call,
+		      struct store_request **ret_request)
 {
+	static const enum etcd_kind kinds[] = {
+		[STORE_READ] = ETCD_READ, [STORE_PUT] = ETCD_PUT, [STORE_DELETE] = ETCD_DELETE};
 	struct etcd_store *s = CONTAINER_OF(store, struct etcd_store, base);
 	struct etcd_request *r;
+	int error = call->verb == STORE_PUT ? own_key(s, call->key) : 0;
 
-	int error = own_key(s, key);
 	if (error == 0)
-		error = start_request(store, ETCD_PUT, key, arg, &r);
+		error = etcd_request_start(s, kinds[call->verb], call, &r);
 	if (error < 0)
 		return error;
-	error = strbuf_append(&r->data, data, size);
+	if (call->size > 0)
+		error = strbuf_append(&r->data, call->data, call->size);
 	if (error < 0) {
 		etcd_request_free(r);
 		return error;
 	}
-	r->done_cb = cb;
-	r->ttl_s = (ttl_ms + MS_PER_S - 1) / MS_PER_S;
-	*ret_request = &r->base;
-	etcd_request_run(r);
-	return 0;
-}
-
-static int etcd_remove(struct store *store, const char *key, store_done_cb *cb, void *arg,
-		       struct store_request **ret_request)
-{
-	struct etcd_request *r;
-
-	int error = start_request(store, ETCD_DELETE, key, arg, &r);
-	if (error < 0)
-		return error;
-	r->done_cb = cb;
+	r->ttl_s = (call->ttl_ms + MS_PER_S - 1) / MS_PER_S;
 	*ret_request = &r->base;
 	etcd_request_run(r);
 	return 0;
@@ -225,9 +207,7 @@ static void etcd_close(struct store *store)
 
 static const struct store_ops etcd_ops = {
 	.close = etcd_close,
-	.get = etcd_get,
-	.put = etcd_put,
-	.remove = etcd_remove,
+	.start = etcd_start,
 	.cancel = etcd_cancel,
 	.watch_start = etcd_watch_start,
 	.watch_stop = etcd_watch_stop,

@@ -13,13 +13,22 @@
 
 void etcd_kv_deinit(struct etcd_kv *kv)
 {
+	strbuf_deinit(&kv->key);
 	strbuf_deinit(&kv->value);
 	*kv = (struct etcd_kv){0};
 }
 
+void etcd_kvs_deinit(struct etcd_kvs *kvs)
+{
+	for (size_t i = 0; i < kvs->count; i++)
+		etcd_kv_deinit(&kvs->all[i]);
+	free(kvs->all);
+	*kvs = (struct etcd_kvs){0};
+}
+
 void etcd_frame_deinit(struct etcd_frame *frame)
 {
-	etcd_kv_deinit(&frame->kv);
+	etcd_kvs_deinit(&frame->kvs);
 }
 
 static int load(const char *json, size_t size, json_t **ret_root)
@@ -64,50 +73,85 @@ static struct etcd_header header_of(const json_t *root)
 				    (int64_t)number_of(header, "revision")};
 }
 
+static int take_bytes(const json_t *object, const char *name, struct strbuf *ret)
+{
+	const json_t *field = json_object_get(object, name);
+
+	if (field == NULL)
+		return 0;
+	if (!json_is_string(field))
+		return ERR_TYPE;
+	return base64_decode(ret, json_string_value(field), json_string_length(field));
+}
+
 static int take_kv(const json_t *object, struct etcd_kv *kv)
 {
-	const json_t *value = json_object_get(object, "value");
-	int r = 0;
-
-	if (!json_is_object(object) || (value != NULL && !json_is_string(value)))
+	if (!json_is_object(object))
 		return ERR_TYPE;
-	if (value != NULL)
-		r = base64_decode(&kv->value, json_string_value(value), json_string_length(value));
+	int r = take_bytes(object, "key", &kv->key);
+	if (r == 0)
+		r = take_bytes(object, "value", &kv->value);
 	if (r < 0) {
 		etcd_kv_deinit(kv);
 		return r;
 	}
 	kv->present = true;
+	kv->create_revision = (int64_t)number_of(object, "create_revision");
 	kv->mod_revision = (int64_t)number_of(object, "mod_revision");
 	kv->lease = (int64_t)number_of(object, "lease");
 	return 0;
 }
 
-/* The first of "kvs", if any. */
-static int take_range(const json_t *object, struct etcd_kv *kv)
+/* take: of one element of the array, if it is one. */
+static int take_all(const json_t *array, int (*take)(const json_t *, struct etcd_kv *),
+		    struct etcd_kvs *ret)
 {
-	const json_t *first = json_array_get(json_object_get(object, "kvs"), 0);
+	struct etcd_kvs kvs = {0};
+	size_t count = json_array_size(array);
+	int r = 0;
 
-	return first == NULL ? 0 : take_kv(first, kv);
+	if (count == 0)
+		return 0;
+	kvs.all = calloc(count, sizeof(*kvs.all));
+	if (kvs.all == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = take(json_array_get(array, i), &kvs.all[i]);
+		kvs.count++;
+	}
+	if (r == 0)
+		*ret = kvs;
+	else
+		etcd_kvs_deinit(&kvs);
+	return r;
 }
 
 int etcd_json_range(const char *json, size_t size, struct etcd_header *ret_header,
-		    struct etcd_kv *ret_kv)
+		    struct etcd_kvs *ret_kvs)
 {
-	struct etcd_kv kv = {0};
+	struct etcd_kvs kvs = {0};
 	json_t *root;
 
 	int r = load(json, size, &root);
 	if (r < 0)
 		return r;
 	struct etcd_header header = header_of(root);
-	r = header.cluster_id == 0 ? ERR_SYNTAX : take_range(root, &kv);
+	r = header.cluster_id == 0 ? ERR_SYNTAX
+				   : take_all(json_object_get(root, "kvs"), take_kv, &kvs);
 	json_decref(root);
 	if (r < 0)
 		return r;
 	*ret_header = header;
-	*ret_kv = kv;
+	*ret_kvs = kvs;
 	return 0;
+}
+
+/* The first of "kvs", if any. */
+static int take_first(const json_t *object, struct etcd_kv *kv)
+{
+	const json_t *first = json_array_get(json_object_get(object, "kvs"), 0);
+
+	return first == NULL ? 0 : take_kv(first, kv);
 }
 
 int etcd_json_txn(const char *json, size_t size, struct etcd_header *ret_header,
@@ -123,7 +167,7 @@ int etcd_json_txn(const char *json, size_t size, struct etcd_header *ret_header,
 	bool succeeded = json_is_true(json_object_get(root, "succeeded"));
 	const json_t *response = json_array_get(json_object_get(root, "responses"), 0);
 	r = header.cluster_id == 0 ? ERR_SYNTAX
-				   : take_range(json_object_get(response, "response_range"), &kv);
+				   : take_first(json_object_get(response, "response_range"), &kv);
 	json_decref(root);
 	if (r < 0)
 		return r;
@@ -201,20 +245,18 @@ void etcd_json_error(const char *json, size_t size, struct etcd_error *ret)
 	json_decref(root);
 }
 
-/* Of several events on the one watched key only the last still holds. */
-static int take_events(const json_t *events, struct etcd_kv *kv)
+static int take_event(const json_t *event, struct etcd_kv *kv)
 {
-	const json_t *last = json_array_get(events, json_array_size(events) - 1);
-	const json_t *object = json_object_get(last, "kv");
-	int64_t revision = (int64_t)number_of(object, "mod_revision");
+	const json_t *object = json_object_get(event, "kv");
+	int r = take_kv(object, kv);
 
-	if (revision <= 0)
+	if (r == 0 && kv->mod_revision <= 0)
 		return ERR_SYNTAX; /* when was that? */
-	if (strcmp(text_of(last, "type"), "DELETE") == 0) {
-		kv->mod_revision = revision;
-		return 0;
+	if (r == 0 && strcmp(text_of(event, "type"), "DELETE") == 0) {
+		kv->present = false;
+		strbuf_deinit(&kv->value);
 	}
-	return take_kv(object, kv);
+	return r;
 }
 
 static int take_frame(const json_t *root, struct etcd_frame *frame)
@@ -247,7 +289,7 @@ static int take_frame(const json_t *root, struct etcd_frame *frame)
 		return 0;
 	}
 	frame->kind = ETCD_FRAME_EVENTS;
-	return take_events(events, &frame->kv);
+	return take_all(events, take_event, &frame->kvs);
 }
 
 int etcd_json_frame(const char *json, size_t size, struct etcd_frame *ret)
@@ -280,26 +322,45 @@ static int put_key(struct strbuf *into, const char *key)
 	return put_bytes(into, "key", key, strlen(key));
 }
 
-int etcd_json_make_range(struct strbuf *into, const char *key)
+/* The key, or all that begin with it: up to its last byte plus one. Only a prefix
+ * of which that byte is 255 would need more, and ours end with a slash. */
+static int put_scope(struct strbuf *into, const char *key, bool is_tree)
+{
+	size_t length = strlen(key);
+	int r = put_key(into, key);
+
+	if (r < 0 || !is_tree)
+		return r;
+	AUTO_FREE char *end = strdup(key);
+	if (end == NULL || length == 0)
+		return -ENOMEM;
+	end[length - 1]++;
+	r = strbuf_printf(into, ",");
+	return r == 0 ? put_bytes(into, "range_end", end, length) : r;
+}
+
+int etcd_json_make_range(struct strbuf *into, const char *key, bool is_tree, unsigned limit)
 {
 	int r = strbuf_printf(into, "{");
 
 	if (r == 0)
-		r = put_key(into, key);
+		r = put_scope(into, key, is_tree);
+	if (r == 0 && is_tree)
+		r = strbuf_printf(into, ",\"limit\":\"%u\"", limit);
 	return r == 0 ? strbuf_printf(into, "}") : r;
 }
 
 int etcd_json_make_delete(struct strbuf *into, const char *key)
 {
-	return etcd_json_make_range(into, key);
+	return etcd_json_make_range(into, key, false, 0);
 }
 
-int etcd_json_make_watch(struct strbuf *into, const char *key, int64_t from_revision)
+int etcd_json_make_watch(struct strbuf *into, const char *key, bool is_tree, int64_t from_revision)
 {
 	int r = strbuf_printf(into, "{\"create_request\":{");
 
 	if (r == 0)
-		r = put_key(into, key);
+		r = put_scope(into, key, is_tree);
 	if (r == 0)
 		r = strbuf_printf(into,
 				  ",\"start_revision\":\"%" PRId64 "\",\"progress_notify\":true}}",

@@ -17,16 +17,24 @@ struct etcd_header {
 /* One key as an answer holds it. */
 struct etcd_kv {
 	bool present;
+	struct strbuf key; /* may have NULs */
 	struct strbuf value;
-	int64_t mod_revision; /* 0: not present */
+	int64_t create_revision;
+	int64_t mod_revision; /* 0: not present; but set for a deletion that was watched */
 	int64_t lease;
 };
 
+struct etcd_kvs {
+	struct etcd_kv *all;
+	size_t count;
+};
+
 void etcd_kv_deinit(struct etcd_kv *kv);
+void etcd_kvs_deinit(struct etcd_kvs *kvs);
 
 /* Decoders: 0 or a negative error, and then nothing needs to be freed. */
 MUST_CHECK int etcd_json_range(const char *json, size_t size, struct etcd_header *ret_header,
-			       struct etcd_kv *ret_kv);
+			       struct etcd_kvs *ret_kvs);
 /* ret_kv: what the branch for a failed comparison read. */
 MUST_CHECK int etcd_json_txn(const char *json, size_t size, struct etcd_header *ret_header,
 			     bool *ret_succeeded, struct etcd_kv *ret_kv);
@@ -60,7 +68,7 @@ enum etcd_frame_kind {
 	ETCD_FRAME_ERROR,    /* the stream is over: error */
 	ETCD_FRAME_CANCELED, /* the watch is over, though the stream stays open */
 	ETCD_FRAME_CREATED,
-	ETCD_FRAME_EVENTS,   /* kv is the key as the last of them left it */
+	ETCD_FRAME_EVENTS,   /* kvs, of which those not present were deleted */
 	ETCD_FRAME_PROGRESS, /* nothing up to header.revision */
 };
 
@@ -69,15 +77,18 @@ struct etcd_frame {
 	struct etcd_header header;
 	struct etcd_error error;  /* also why it was canceled */
 	int64_t compact_revision; /* of a canceled one; 0: another reason */
-	struct etcd_kv kv;        /* mod_revision is set for a deletion, too */
+	struct etcd_kvs kvs;      /* in the order of what happened; at least one */
 };
 
 MUST_CHECK int etcd_json_frame(const char *json, size_t size, struct etcd_frame *ret);
 void etcd_frame_deinit(struct etcd_frame *frame);
 
 /* Request bodies, appended to into. */
-MUST_CHECK int etcd_json_make_range(struct strbuf *into, const char *key);
-MUST_CHECK int etcd_json_make_watch(struct strbuf *into, const char *key, int64_t from_revision);
+/* is_tree: all keys that begin with key, but no more than limit. */
+MUST_CHECK int etcd_json_make_range(struct strbuf *into, const char *key, bool is_tree,
+				    unsigned limit);
+MUST_CHECK int etcd_json_make_watch(struct strbuf *into, const char *key, bool is_tree,
+				    int64_t from_revision);
 /* Puts the value if the key's mod_revision is known_revision (0: no key), else
  * reads the key. */
 MUST_CHECK int etcd_json_make_put(struct strbuf *into, const char *key, const char *data,

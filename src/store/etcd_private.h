@@ -5,9 +5,8 @@
 
 #include "endpoints.h"
 #include "etcd_json.h"
+#include "listing.h"
 #include "store_private.h"
-
-struct etcd_watch;
 
 /* What is known of the one key that is put: our proxy info. */
 struct etcd_owned {
@@ -34,11 +33,10 @@ struct etcd_store {
 	struct list requests;
 	struct list surveys; /* requests too: what each endpoint says */
 	struct etcd_owned owned;
-	struct etcd_watch *watch; /* one key is watched at most */
 };
 
 enum etcd_kind {
-	ETCD_GET,
+	ETCD_READ,
 	ETCD_PUT,
 	ETCD_DELETE,
 	ETCD_REFRESH, /* of the lease; nobody waits for it */
@@ -64,7 +62,6 @@ struct etcd_request {
 	enum etcd_step step;
 	enum etcd_step after_authentication;
 	int endpoint; /* -1: any */
-	char *key;
 	struct strbuf data;
 	int64_t ttl_s;
 	int64_t deadline_ms; /* clock_boot_ms() */
@@ -75,14 +72,12 @@ struct etcd_request {
 	bool other_prefix;   /* that was tried, too */
 	struct endpoints_call *call;
 	struct etcd_header header; /* of the last answer */
-	store_get_cb *get_cb;      /* this or done_cb; both NULL for our own */
-	store_done_cb *done_cb;
-	void *arg;
+	struct etcd_kvs kvs;       /* of that of a range */
 };
 
-/* Starts a request. key may be NULL for a refresh. */
-MUST_CHECK int etcd_request_start(struct etcd_store *store, enum etcd_kind kind, const char *key,
-				  struct etcd_request **ret_request);
+/* Starts a request; call: with its key and callbacks. */
+MUST_CHECK int etcd_request_start(struct etcd_store *store, enum etcd_kind kind,
+				  const struct store_call *call, struct etcd_request **ret_request);
 /* Begins, after the caller has filled in what the kind needs. */
 void etcd_request_run(struct etcd_request *r);
 void etcd_request_free(struct etcd_request *r);
@@ -97,12 +92,12 @@ MUST_CHECK int etcd_check_header(struct etcd_store *store, const struct etcd_hea
 /* A survey's request has ended; answered tells whether its header counts. */
 void etcd_survey_answered(struct etcd_request *r, bool answered);
 
-/* A read found the watched key: does the watch keep up? */
-void etcd_watch_note_read(struct etcd_watch *watch, int64_t revision, int64_t mod_revision);
-/* The cluster was replaced: start over. */
-void etcd_watch_restart(struct etcd_watch *watch);
-const char *etcd_watch_key(const struct etcd_watch *watch);
-int etcd_watch_start(struct store *store, const char *key, store_watch_cb *cb, void *arg,
+/* Brings a listing of a key or tree up to what kv says. ERR_SYNTAX if kv is about
+ * something else. */
+MUST_CHECK int etcd_apply_kv(const struct etcd_store *store, const char *key, bool is_tree,
+			     const struct etcd_kv *kv, struct listing *listing);
+
+int etcd_watch_start(struct store *store, const struct store_watch *watch,
 		     struct store_watch **ret_watch);
 void etcd_watch_stop(struct store_watch *watch);
 

@@ -1,6 +1,6 @@
 /* One request to etcd, as the calls it takes:
  *
- *	get      [authenticate] range
+ *	read     [authenticate] range, of a key or a tree
  *	put      [authenticate] [grant] txn, and afterwards a keepalive on its own
  *	delete   [authenticate] revoke or deleterange
  *
@@ -37,23 +37,22 @@ const char *etcd_path(const struct etcd_store *store, const char *name,
 	return path;
 }
 
-int etcd_request_start(struct etcd_store *store, enum etcd_kind kind, const char *key,
+int etcd_request_start(struct etcd_store *store, enum etcd_kind kind, const struct store_call *call,
 		       struct etcd_request **ret_request)
 {
 	struct etcd_request *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return -ENOMEM;
-	r->base.ops = store->base.ops;
+	int error = store_request_init(&r->base, &store->base, call);
+	if (error < 0) {
+		free(r);
+		return error;
+	}
 	r->store = store;
 	r->kind = kind;
 	r->endpoint = -1;
 	r->deadline_ms = clock_boot_ms() + store->timeout_ms;
-	r->key = strdup(key != NULL ? key : "");
-	if (r->key == NULL) {
-		free(r);
-		return -ENOMEM;
-	}
 	list_append(kind == ETCD_SURVEY ? &store->surveys : &store->requests, &r->node);
 	*ret_request = r;
 	return 0;
@@ -64,18 +63,15 @@ void etcd_request_free(struct etcd_request *r)
 	endpoints_call_cancel(&r->call);
 	list_remove(&r->node);
 	strbuf_deinit(&r->data);
-	free(r->key);
+	etcd_kvs_deinit(&r->kvs);
+	store_request_deinit(&r->base);
 	free(r);
 }
 
 /* Tells the caller, once. */
 static void finish(struct etcd_request *r, int error, const char *text,
-		   const struct store_value *value)
+		   const struct store_listing *listing)
 {
-	store_get_cb *get_cb = r->get_cb;
-	store_done_cb *done_cb = r->done_cb;
-	void *arg = r->arg;
-
 	if (r->kind == ETCD_SURVEY) {
 		etcd_survey_answered(r, error == 0);
 		return;
@@ -83,10 +79,7 @@ static void finish(struct etcd_request *r, int error, const char *text,
 	if (r->kind == ETCD_REFRESH && error < 0)
 		log_debug("etcd: the lease was not refreshed", log_text("error", text));
 	list_remove(&r->node); /* the callback may start another */
-	if (get_cb != NULL)
-		get_cb(error, text, value, arg);
-	else if (done_cb != NULL)
-		done_cb(error, text, arg);
+	store_request_tell(&r->base, error, text, listing);
 	etcd_request_free(r);
 }
 
@@ -108,7 +101,7 @@ static enum etcd_step first_step(const struct etcd_request *r)
 	const struct etcd_owned *owned = &r->store->owned;
 
 	switch (r->kind) {
-	case ETCD_GET:
+	case ETCD_READ:
 	case ETCD_SURVEY:
 		return ETCD_STEP_RANGE;
 	case ETCD_PUT:
@@ -124,29 +117,36 @@ static enum etcd_step first_step(const struct etcd_request *r)
 
 /* Answers */
 
+static int list_kvs(const struct etcd_request *r, struct listing *ret)
+{
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < r->kvs.count; i++)
+		error = etcd_apply_kv(r->store, r->base.key, r->base.is_tree, &r->kvs.all[i], ret);
+	return error;
+}
+
+/* is_readable() has read it. */
 static void take_range(struct etcd_request *r, const struct endpoints_reply *reply)
 {
-	struct etcd_kv kv;
 	struct etcd_store *s = r->store;
+	const char *name = endpoints_name(s->endpoints, reply->endpoint);
+	struct listing listing = {.has_no_bounds = !r->base.is_tree};
+	char text[ENDPOINTS_TEXT_SIZE] = "";
+	int error = 0;
 
-	int error = etcd_json_range(reply->body, reply->size, &r->header, &kv);
-	if (error == 0 && r->kind == ETCD_GET)
-		error = etcd_check_header(s, &r->header, r->highest,
-					  endpoints_name(s->endpoints, reply->endpoint));
+	if (r->kind == ETCD_READ)
+		error = etcd_check_header(s, &r->header, r->highest, name);
+	if (error == 0 && r->kind == ETCD_READ)
+		error = list_kvs(r, &listing);
 	if (error < 0) {
-		char text[ENDPOINTS_TEXT_SIZE];
 		endpoints_avoid(s->endpoints, reply->endpoint);
-		snprintf(text, sizeof(text), "%s: %s",
-			 endpoints_name(s->endpoints, reply->endpoint), err_text(error));
-		fail(r, error, text);
-		return;
+		snprintf(text, sizeof(text), "%s: %s", name, listing_error_text(error));
 	}
-	struct store_value value = {kv.present, kv.value.data, kv.value.size,
-				    etcd_public_revision(s, r->header.revision)};
-	if (r->kind == ETCD_GET && r->get_cb != NULL && s->watch != NULL)
-		etcd_watch_note_read(s->watch, r->header.revision, kv.mod_revision);
-	finish(r, 0, "", &value);
-	etcd_kv_deinit(&kv);
+	struct store_listing found =
+		listing_at(&listing, etcd_public_revision(s, r->header.revision));
+	finish(r, error, text, error == 0 ? &found : NULL);
+	listing_deinit(&listing);
 }
 
 static void take_grant(struct etcd_request *r, const struct endpoints_reply *reply)
@@ -173,9 +173,10 @@ static bool is_our_value(const struct etcd_request *r, const struct etcd_kv *kv)
 
 static void start_refresh(struct etcd_store *s)
 {
+	struct store_call call = {.verb = STORE_READ, .key = s->owned.key};
 	struct etcd_request *refresh;
 
-	if (etcd_request_start(s, ETCD_REFRESH, NULL, &refresh) == 0)
+	if (etcd_request_start(s, ETCD_REFRESH, &call, &refresh) == 0)
 		etcd_request_run(refresh);
 }
 
@@ -323,10 +324,11 @@ static void take_error(struct etcd_request *r, const struct endpoints_reply *rep
 /* Calls */
 
 /* Whether it can be what etcd answers to this step. */
-static bool is_readable(const struct etcd_request *r, const struct endpoints_reply *reply)
+static bool is_readable(struct etcd_request *r, const struct endpoints_reply *reply)
 {
 	struct etcd_header header;
 	struct etcd_kv kv = {0};
+	struct etcd_kvs kvs = {0};
 	AUTO_FREE char *token = NULL;
 	int64_t number;
 	bool succeeded;
@@ -343,14 +345,19 @@ static bool is_readable(const struct etcd_request *r, const struct endpoints_rep
 	case ETCD_STEP_PUT:
 		error = etcd_json_txn(reply->body, reply->size, &header, &succeeded, &kv);
 		break;
-	case ETCD_STEP_RANGE:
+	case ETCD_STEP_RANGE: /* large, maybe: not to be read twice */
+		etcd_kvs_deinit(&r->kvs);
+		error = etcd_json_range(reply->body, reply->size, &r->header, &r->kvs);
+		break;
 	case ETCD_STEP_REVOKE:
 	case ETCD_STEP_DELETE:
-		error = etcd_json_range(reply->body, reply->size, &header, &kv);
+		error = etcd_json_range(reply->body, reply->size, &header, &kvs);
 		break;
 	}
-	if (error == 0)
+	if (error == 0) {
 		etcd_kv_deinit(&kv);
+		etcd_kvs_deinit(&kvs);
+	}
 	return error == 0;
 }
 
@@ -407,17 +414,18 @@ static int make_body(struct etcd_request *r, struct strbuf *body)
 	case ETCD_STEP_AUTHENTICATE:
 		return etcd_json_make_account(body, s->user, s->password);
 	case ETCD_STEP_RANGE:
-		return etcd_json_make_range(body, r->key);
+		return etcd_json_make_range(body, r->base.key, r->base.is_tree,
+					    STORE_TREE_MAX_KEYS + 1);
 	case ETCD_STEP_GRANT:
 		return etcd_json_make_grant(body, r->ttl_s);
 	case ETCD_STEP_PUT:
-		return etcd_json_make_put(body, r->key, r->data.data, r->data.size, s->owned.lease,
-					  s->owned.revision);
+		return etcd_json_make_put(body, r->base.key, r->data.data, r->data.size,
+					  s->owned.lease, s->owned.revision);
 	case ETCD_STEP_KEEPALIVE:
 	case ETCD_STEP_REVOKE:
 		return etcd_json_make_lease(body, s->owned.lease);
 	case ETCD_STEP_DELETE:
-		return etcd_json_make_delete(body, r->key);
+		return etcd_json_make_delete(body, r->base.key);
 	}
 	return -EINVAL;
 }

@@ -21,9 +21,12 @@
 char *v2_make_path(const char *key)
 {
 	struct strbuf path = {0};
+	size_t length = strlen(key);
 
+	while (length > 0 && key[length - 1] == '/')
+		length--;
 	if (strbuf_printf(&path, "/v2/keys/") < 0 ||
-	    url_append_escaped(&path, key, strlen(key), "/-_.~") < 0) {
+	    url_append_escaped(&path, key, length, "/-_.~") < 0) {
 		strbuf_deinit(&path);
 		return NULL;
 	}
@@ -37,32 +40,20 @@ static void request_free(struct v2_request *r)
 	endpoints_call_cancel(&r->call);
 	list_remove(&r->node);
 	strbuf_deinit(&r->body);
+	store_request_deinit(&r->base);
 	free(r->path);
 	free(r);
 }
 
 static void finish(struct v2_request *r, int error, const char *text,
-		   const struct store_value *value)
+		   const struct store_listing *listing)
 {
 	list_remove(&r->node);
-	if (r->get_cb != NULL)
-		r->get_cb(error, text, value, r->arg);
-	else
-		r->done_cb(error, text, r->arg);
+	store_request_tell(&r->base, error, text, listing);
 	request_free(r);
 }
 
 static void run(struct v2_request *r);
-
-static void finish_get(struct v2_request *r, struct etcdv2_node *node, uint64_t index)
-{
-	struct v2_store *s = r->store;
-	struct store_value value = {node->present, node->value.data, node->value.size, index};
-
-	if (s->watch != NULL && !v2_watch_is_reading(s->watch, &r->base))
-		v2_watch_note_read(s->watch, index, node->modified);
-	finish(r, 0, "", &value);
-}
 
 static void fail(struct v2_request *r, const struct endpoints_reply *reply, const char *what)
 {
@@ -73,31 +64,80 @@ static void fail(struct v2_request *r, const struct endpoints_reply *reply, cons
 	finish(r, -EIO, text, NULL);
 }
 
+static int list_nodes(const struct v2_request *r, const struct etcdv2_nodes *nodes,
+		      struct listing *ret)
+{
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < nodes->count; i++) {
+		const struct etcdv2_node *n = &nodes->all[i];
+		struct store_item item = {
+			.key = "",
+			.data = n->value.data,
+			.size = n->value.size,
+			.create_revision = n->created,
+			.mod_revision = n->modified,
+			.is_held = n->has_ttl,
+		};
+		if (r->base.is_tree)
+			item.key = store_relative_key(n->key.data + 1, r->base.key, true);
+		if (item.key != NULL) /* else a key that is called as the folder would be */
+			error = listing_put(ret, &item);
+	}
+	return error;
+}
+
+/* index: where the answer tells of none. */
+static void finish_read(struct v2_request *r, const struct endpoints_reply *reply,
+			const struct etcdv2_nodes *nodes, uint64_t index)
+{
+	struct listing listing = {.has_no_bounds = !r->base.is_tree};
+
+	if (*reply->index != '\0')
+		index = strtoull(reply->index, NULL, 10);
+	int error = list_nodes(r, nodes, &listing);
+	if (error < 0) {
+		fail(r, reply, listing_error_text(error));
+	} else {
+		struct store_listing found = listing_at(&listing, index);
+		finish(r, 0, "", &found);
+	}
+	listing_deinit(&listing);
+}
+
 static void take_node(struct v2_request *r, const struct endpoints_reply *reply,
 		      struct etcdv2_node *node)
 {
+	struct etcdv2_nodes one = {node, node->present, node->modified};
+
 	if (r->looking) {
 		r->looking = false;
 		r->store->put_index = node->modified;
 		run(r);
 		return;
 	}
-	switch (r->kind) {
-	case V2_GET:
-		/* Without the header (a proxy between?) the key's own index. */
-		if (*reply->index == '\0')
-			finish_get(r, node, node->modified);
-		else
-			finish_get(r, node, strtoull(reply->index, NULL, 10));
+	if (r->verb == STORE_READ) {
+		finish_read(r, reply, &one, node->modified);
 		return;
-	case V2_PUT:
-		r->store->put_index = node->modified;
-		break;
-	case V2_DELETE:
-		r->store->put_index = 0;
-		break;
 	}
+	r->store->put_index = r->verb == STORE_PUT ? node->modified : 0;
 	finish(r, 0, "", NULL);
+}
+
+static void take_tree(struct v2_request *r, const struct endpoints_reply *reply)
+{
+	struct etcdv2_nodes nodes;
+
+	int error = etcdv2_json_nodes(reply->body, reply->size, &nodes);
+	if (error < 0) {
+		fail(r, reply,
+		     error == ERR_TOO_LARGE ? listing_error_text(error)
+					    : "the answer is not what etcd sends");
+		return;
+	}
+	/* Without the header (a proxy between?) the keys' own index. */
+	finish_read(r, reply, &nodes, nodes.modified);
+	etcdv2_nodes_deinit(&nodes);
 }
 
 static void take_error(struct v2_request *r, const struct endpoints_reply *reply)
@@ -107,18 +147,17 @@ static void take_error(struct v2_request *r, const struct endpoints_reply *reply
 
 	etcdv2_json_error(reply->body, reply->size, &e);
 	is_missing = e.code == ETCDV2_KEY_NOT_FOUND;
-	if (is_missing && (r->kind != V2_PUT || r->looking)) {
-		struct etcdv2_node nothing = {0};
-		struct endpoints_reply indexed = *reply;
-		char index[24];
-		snprintf(index, sizeof(index), "%" PRIu64, e.index);
-		indexed.index = index;
-		take_node(r, &indexed, &nothing);
+	if (is_missing && r->verb == STORE_READ) {
+		finish_read(r, reply, &(struct etcdv2_nodes){0}, e.index);
+		return;
+	}
+	if (is_missing && (r->verb == STORE_DELETE || r->looking)) {
+		take_node(r, reply, &(struct etcdv2_node){0});
 		return;
 	}
 	bool is_conflict =
 		is_missing || e.code == ETCDV2_COMPARE_FAILED || e.code == ETCDV2_NODE_EXISTS;
-	if (r->kind == V2_PUT && is_conflict && r->retries++ < RETRIES_MOST) {
+	if (r->verb == STORE_PUT && is_conflict && r->retries++ < RETRIES_MOST) {
 		r->looking = true;
 		run(r);
 		return;
@@ -144,6 +183,8 @@ static void on_called(int error, const char *text, const struct endpoints_reply 
 		finish(r, error, text, NULL);
 	} else if (reply->status >= 400) {
 		take_error(r, reply);
+	} else if (r->base.is_tree) {
+		take_tree(r, reply);
 	} else if (etcdv2_json_node(reply->body, reply->size, &node) < 0) {
 		fail(r, reply, "the answer is not what etcd sends");
 	} else {
@@ -156,16 +197,17 @@ static const struct endpoints_ops call_ops = {.is_decisive = is_decisive, .done 
 
 static const char *method_of(const struct v2_request *r)
 {
-	if (r->kind == V2_GET || r->looking)
+	if (r->verb == STORE_READ || r->looking)
 		return "GET";
-	return r->kind == V2_PUT ? "PUT" : "DELETE";
+	return r->verb == STORE_PUT ? "PUT" : "DELETE";
 }
 
 static int make_query(const struct v2_request *r, struct strbuf *path)
 {
-	if (r->kind == V2_GET || r->looking)
-		return strbuf_printf(path, "%s?quorum=true", r->path);
-	if (r->kind == V2_DELETE)
+	if (r->verb == STORE_READ || r->looking)
+		return strbuf_printf(path, "%s?quorum=true%s", r->path,
+				     r->base.is_tree ? "&recursive=true" : "");
+	if (r->verb == STORE_DELETE)
 		return strbuf_printf(path, "%s", r->path);
 	if (r->store->put_index == 0)
 		return strbuf_printf(path, "%s?prevExist=false", r->path);
@@ -177,7 +219,7 @@ static void run(struct v2_request *r)
 	struct v2_store *s = r->store;
 	struct strbuf path = {0};
 	int64_t left_ms = r->deadline_ms - clock_boot_ms();
-	bool has_body = r->kind == V2_PUT && !r->looking;
+	bool has_body = r->verb == STORE_PUT && !r->looking;
 	struct http_header headers[2];
 	size_t count = 0;
 
@@ -205,74 +247,39 @@ static void run(struct v2_request *r)
 		finish(r, error, err_text(error), NULL);
 }
 
-static int start(struct store *store, enum v2_kind kind, const char *key, void *arg,
-		 struct v2_request **ret_request)
+static int make_body(struct v2_request *r, const struct store_call *call)
+{
+	int error = strbuf_printf(
+		&r->body, "ttl=%" PRId64 "&value=", (call->ttl_ms + MS_PER_S - 1) / MS_PER_S);
+
+	return error < 0 ? error : url_append_escaped(&r->body, call->data, call->size, "-_.~");
+}
+
+static int v2_start(struct store *store, const struct store_call *call,
+		    struct store_request **ret_request)
 {
 	struct v2_store *s = CONTAINER_OF(store, struct v2_store, base);
 	struct v2_request *r = calloc(1, sizeof(*r));
+	struct store_call ours = *call;
 
 	if (r == NULL)
 		return -ENOMEM;
-	r->base.ops = store->ops;
+	ours.key += strspn(ours.key, "/");
+	list_init(&r->node);
 	r->store = s;
-	r->kind = kind;
-	r->arg = arg;
+	r->verb = call->verb;
 	r->deadline_ms = clock_boot_ms() + s->timeout_ms;
-	r->path = v2_make_path(key);
-	if (r->path == NULL) {
-		free(r);
-		return -ENOMEM;
-	}
-	list_append(&s->requests, &r->node);
-	*ret_request = r;
-	return 0;
-}
-
-int v2_get(struct store *store, const char *key, store_get_cb *cb, void *arg,
-	   struct store_request **ret_request)
-{
-	struct v2_request *r;
-
-	int error = start(store, V2_GET, key, arg, &r);
-	if (error < 0)
-		return error;
-	r->get_cb = cb;
-	*ret_request = &r->base;
-	run(r);
-	return 0;
-}
-
-static int v2_put(struct store *store, const char *key, const char *data, size_t size,
-		  int64_t ttl_ms, store_done_cb *cb, void *arg, struct store_request **ret_request)
-{
-	struct v2_request *r;
-
-	int error = start(store, V2_PUT, key, arg, &r);
-	if (error < 0)
-		return error;
-	error = strbuf_printf(&r->body,
-			      "ttl=%" PRId64 "&value=", (ttl_ms + MS_PER_S - 1) / MS_PER_S);
-	if (error == 0)
-		error = url_append_escaped(&r->body, data, size, "-_.~");
+	r->path = v2_make_path(ours.key);
+	int error = store_request_init(&r->base, store, &ours);
+	if (error == 0 && r->path == NULL)
+		error = -ENOMEM;
+	if (error == 0 && call->verb == STORE_PUT)
+		error = make_body(r, call);
 	if (error < 0) {
 		request_free(r);
 		return error;
 	}
-	r->done_cb = cb;
-	*ret_request = &r->base;
-	run(r);
-	return 0;
-}
-
-static int v2_remove(struct store *store, const char *key, store_done_cb *cb, void *arg,
-		     struct store_request **ret_request)
-{
-	struct v2_request *r;
-
-	int error = start(store, V2_DELETE, key, arg, &r);
-	if (error < 0)
-		return error;
-	r->done_cb = cb;
+	list_append(&s->requests, &r->node);
 	*ret_request = &r->base;
 	run(r);
 	return 0;
@@ -298,9 +305,7 @@ static void v2_close(struct store *store)
 
 static const struct store_ops v2_ops = {
 	.close = v2_close,
-	.get = v2_get,
-	.put = v2_put,
-	.remove = v2_remove,
+	.start = v2_start,
 	.cancel = v2_cancel,
 	.watch_start = v2_watch_start,
 	.watch_stop = v2_watch_stop,

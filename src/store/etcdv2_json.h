@@ -9,13 +9,27 @@
 
 struct etcdv2_node {
 	bool present;      /* false for a deletion */
-	uint64_t modified; /* modifiedIndex */
+	struct strbuf key; /* with its first slash; only of what etcdv2_json_nodes() has */
 	struct strbuf value;
+	uint64_t created;  /* createdIndex */
+	uint64_t modified; /* modifiedIndex */
+	bool has_ttl;
 };
 
-/* An answer or an event. Returns 0 or ERR_SYNTAX, -ENOMEM. */
+struct etcdv2_nodes {
+	struct etcdv2_node *all;
+	size_t count;
+	uint64_t modified; /* the highest, also of folders */
+};
+
+/* An answer or an event, of which the key is known. Returns 0 or ERR_SYNTAX,
+ * -ENOMEM. */
 MUST_CHECK int etcdv2_json_node(const char *json, size_t size, struct etcdv2_node *ret);
 void etcdv2_node_deinit(struct etcdv2_node *node);
+/* The keys that an answer has, in folders or not, without the folders. Returns 0
+ * or ERR_SYNTAX, ERR_TOO_LARGE, -ENOMEM. */
+MUST_CHECK int etcdv2_json_nodes(const char *json, size_t size, struct etcdv2_nodes *ret);
+void etcdv2_nodes_deinit(struct etcdv2_nodes *nodes);
 
 enum {
 	ETCDV2_KEY_NOT_FOUND = 100,

@@ -1,64 +1,44 @@
-/* Watching one key of etcd v2: read, then a long poll for each next index. */
+/* Watching a key or a tree of etcd v2: after the read a long poll for the next
+ * index, which tells that there is something to read.
+ *
+ * The history that a poll may begin in has a thousand events of the whole store:
+ * one that begins before is refused, and the read follows, too. It also follows a
+ * poll that was quiet for long, which may be one that nobody answers any more. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "etcdv2_private.h"
-#include "store/backoff.h"
+#include "watch_loop.h"
 
-#define MAX_EVENT ENDPOINTS_MAX_BODY
+#define MAX_EVENT  ENDPOINTS_MAX_BODY
+#define SILENCE_MS 30000
 
 struct v2_watch {
-	struct store_watch base;
+	struct watch_loop loop;
 	struct v2_store *store;
-	char *key;
 	char *path;
-	store_watch_cb *cb;
-	void *arg;
-	struct store_request *read; /* NULL: none under way */
-	struct http_request *poll;  /* NULL: none */
+	struct http_request *poll; /* NULL: none */
+	bool is_accepted;          /* its headers came, which is at once */
 	struct strbuf event;
-	uint64_t next_index; /* to wait for; 0: read first */
-	size_t endpoint;
-	struct loop_timer timer;
-	struct backoff backoff;
 };
 
-static void watch_again(struct v2_watch *w, bool read_first, const char *why)
+static struct v2_watch *as_v2_watch(struct watch_loop *loop)
 {
-	log_debug("etcdv2: the watch starts again", log_text("reason", why));
-	http_request_cancel(&w->poll);
-	store_request_cancel(&w->read);
-	strbuf_clear(&w->event);
-	if (read_first)
-		w->next_index = 0;
-	w->endpoint = (w->endpoint + 1) % endpoints_count(w->store->endpoints);
-	loop_timer_start(&w->timer, w->backoff.failures == 0 ? 0 : backoff_next_ms(&w->backoff));
-	if (w->backoff.failures == 0)
-		w->backoff.failures = 1;
+	return CONTAINER_OF(loop, struct v2_watch, loop);
 }
 
-static void start_poll(struct v2_watch *w);
-
-static void take_event(struct v2_watch *w)
+static void on_poll_header(const char *name, const char *value, void *arg)
 {
-	struct etcdv2_node node;
-	struct etcdv2_error e;
+	struct v2_watch *w = arg;
 
-	if (etcdv2_json_node(w->event.data, w->event.size, &node) < 0) {
-		etcdv2_json_error(w->event.data, w->event.size, &e);
-		watch_again(w, true, e.message);
+	if (w->is_accepted)
 		return;
-	}
-	struct store_value value = {node.present, node.value.data, node.value.size, node.modified};
-	w->next_index = node.modified + 1;
-	w->backoff.failures = 0;
-	strbuf_clear(&w->event);
-	w->cb(&value, w->arg);
-	etcdv2_node_deinit(&node);
-	start_poll(w);
+	w->is_accepted = true;
+	watch_loop_listens(&w->loop);
+	loop_timer_start(&w->loop.timer, SILENCE_MS);
 }
 
 static int on_poll_body(int status, const char *data, size_t size, void *arg)
@@ -70,119 +50,119 @@ static int on_poll_body(int status, const char *data, size_t size, void *arg)
 	return strbuf_append(&w->event, data, size);
 }
 
+/* What the event says does not matter. */
+static bool is_event(const struct strbuf *event)
+{
+	struct etcdv2_node node;
+
+	if (etcdv2_json_node(event->data, event->size, &node) < 0)
+		return false;
+	etcdv2_node_deinit(&node);
+	return true;
+}
+
 static void on_poll_done(int error, const char *text, int status, void *arg)
 {
 	struct v2_watch *w = arg;
+	struct etcdv2_error e;
 
 	w->poll = NULL;
-	if (error == 0 && w->event.size > 0)
-		take_event(w);
-	else
-		watch_again(w, false, error < 0 ? text : "nothing came");
+	if (error == 0 && w->event.size == 0) {
+		watch_loop_again(&w->loop, "nothing came");
+	} else if (error < 0) {
+		watch_loop_again(&w->loop, text);
+	} else if (is_event(&w->event)) {
+		watch_loop_news(&w->loop);
+	} else {
+		etcdv2_json_error(w->event.data, w->event.size, &e);
+		watch_loop_again(&w->loop, e.message);
+	}
 }
 
-static const struct http_request_ops poll_ops = {.body = on_poll_body, .done = on_poll_done};
+static const struct http_request_ops poll_ops = {
+	.header = on_poll_header,
+	.body = on_poll_body,
+	.done = on_poll_done,
+};
 
-static void start_poll(struct v2_watch *w)
+static int listen_by_poll(struct watch_loop *loop)
 {
+	struct v2_watch *w = as_v2_watch(loop);
 	struct v2_store *s = w->store;
 	struct strbuf path = {0};
 	struct http_header account = {"Authorization", s->authorization};
 
-	int r = strbuf_printf(&path, "%s?wait=true&waitIndex=%" PRIu64, w->path, w->next_index);
+	if (w->poll != NULL && !w->is_accepted)
+		return -ETIMEDOUT;
+	if (w->poll != NULL) {
+		http_request_cancel(&w->poll);
+		watch_loop_renew(loop);
+		return 0;
+	}
+	w->is_accepted = false;
+	strbuf_clear(&w->event);
+	int r = strbuf_printf(&path, "%s?wait=true%s&waitIndex=%" PRIu64, w->path,
+			      loop->base.is_tree ? "&recursive=true" : "", loop->revision + 1);
 	struct http_call call = {
 		.method = "GET",
 		.path = path.data,
 		.headers = &account,
 		.header_count = s->authorization != NULL,
-		.timeout_ms = s->timeout_ms, /* for the headers, which come at once */
+		.timeout_ms = s->timeout_ms + 2 * (int64_t)SILENCE_MS, /* ours come first */
 		.streams = true,
 		.is_watch = true,
 	};
 	if (r == 0)
-		r = http_client_start(endpoints_client(s->endpoints, w->endpoint), &call, &poll_ops,
-				      w, &w->poll);
+		r = http_client_start(endpoints_client(s->endpoints, loop->endpoint), &call,
+				      &poll_ops, w, &w->poll);
 	strbuf_deinit(&path);
-	if (r < 0)
-		watch_again(w, false, err_text(r));
+	loop_timer_start(&loop->timer, s->timeout_ms); /* until it is accepted */
+	return r;
 }
 
-static void on_watch_read(int error, const char *text, const struct store_value *value, void *arg)
+static void stop_listening(struct watch_loop *loop)
 {
-	struct v2_watch *w = arg;
+	struct v2_watch *w = as_v2_watch(loop);
 
-	w->read = NULL;
-	if (error < 0) {
-		watch_again(w, true, text);
-		return;
-	}
-	w->endpoint = endpoints_current(w->store->endpoints);
-	w->next_index = value->revision + 1;
-	w->cb(value, w->arg);
-	if (w->poll == NULL)
-		start_poll(w);
-}
-
-static void on_watch_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct v2_watch *w = arg;
-
-	if (w->next_index != 0)
-		start_poll(w);
-	else if (v2_get(&w->store->base, w->key, on_watch_read, w, &w->read) < 0)
-		watch_again(w, true, err_text(-ENOMEM));
-}
-
-bool v2_watch_is_reading(const struct v2_watch *watch, const struct store_request *request)
-{
-	return watch->read == request;
-}
-
-/* A regular read found more than the watch has brought: it is blind. */
-void v2_watch_note_read(struct v2_watch *w, uint64_t index, uint64_t modified)
-{
-	if (w->poll == NULL || modified < w->next_index)
-		return;
-	w->next_index = index + 1;
-	watch_again(w, false, "it missed a change");
-}
-
-void v2_watch_stop(struct store_watch *watch)
-{
-	struct v2_watch *w = CONTAINER_OF(watch, struct v2_watch, base);
-
-	loop_timer_stop(&w->timer);
 	http_request_cancel(&w->poll);
-	store_request_cancel(&w->read);
-	w->store->watch = NULL;
-	strbuf_deinit(&w->event);
-	free(w->key);
-	free(w->path);
-	free(w);
 }
 
-int v2_watch_start(struct store *store, const char *key, store_watch_cb *cb, void *arg,
+static const struct watch_loop_ops loop_ops = {
+	.listen = listen_by_poll,
+	.stop_listening = stop_listening,
+};
+
+int v2_watch_start(struct store *store, const struct store_watch *watch,
 		   struct store_watch **ret_watch)
 {
 	struct v2_store *s = CONTAINER_OF(store, struct v2_store, base);
 	struct v2_watch *w = calloc(1, sizeof(*w));
+	struct store_watch ours = *watch;
 
 	if (w == NULL)
 		return -ENOMEM;
-	w->base.ops = store->ops;
+	ours.key += strspn(ours.key, "/");
 	w->store = s;
-	w->cb = cb;
-	w->arg = arg;
-	w->backoff = (struct backoff){.first_ms = 50, .most_ms = 2000};
-	loop_timer_init(&w->timer, s->loop, on_watch_timer, w);
-	w->key = strdup(key);
-	w->path = v2_make_path(key);
-	if (w->key == NULL || w->path == NULL) {
-		v2_watch_stop(&w->base);
-		return -ENOMEM;
+	w->path = v2_make_path(ours.key);
+	int r = w->path == NULL
+			? -ENOMEM
+			: watch_loop_init(&w->loop, store, s->loop, s->endpoints, &ours, &loop_ops);
+	if (r < 0) {
+		free(w->path);
+		free(w);
+		return r;
 	}
-	loop_timer_start(&w->timer, 0);
-	s->watch = w;
-	*ret_watch = &w->base;
+	*ret_watch = &w->loop.base;
 	return 0;
+}
+
+void v2_watch_stop(struct store_watch *watch)
+{
+	struct watch_loop *loop = CONTAINER_OF(watch, struct watch_loop, base);
+	struct v2_watch *w = as_v2_watch(loop);
+
+	watch_loop_deinit(loop);
+	strbuf_deinit(&w->event);
+	free(w->path);
+	free(w);
 }

@@ -26,27 +26,31 @@ static struct file_store *as_file_store(struct store *store)
 void file_job_free(struct file_job *job)
 {
 	strbuf_deinit(&job->data);
-	free(job->key);
+	listing_deinit(&job->listing);
+	store_request_deinit(&job->base);
 	free(job);
 }
 
+/* After a timeout the I/O thread still works on it. */
 static void tell(struct file_job *job, int error)
 {
 	char text[600];
-	struct store_value value = {0};
-	store_get_cb *get_cb = TAKE_PTR(job->get_cb);
-	store_done_cb *done_cb = TAKE_PTR(job->done_cb);
+	struct store_listing found;
 
-	snprintf(text, sizeof(text), "%s/%s: %s", job->store->directory, job->key,
-		 error == -ETIMEDOUT ? "store timeout" : err_text(error));
-	/* After a timeout the I/O thread still works on it. */
-	if (error == 0)
-		value = (struct store_value){job->present, job->data.data, job->data.size,
-					     job->revision};
-	if (get_cb != NULL)
-		get_cb(error, error < 0 ? text : "", error < 0 ? NULL : &value, job->arg);
-	else if (done_cb != NULL)
-		done_cb(error, error < 0 ? text : "", job->arg);
+	snprintf(text, sizeof(text), "%s/%s: %s", job->store->directory,
+		 job->base.is_tree ? "" : job->base.key,
+		 error == -ETIMEDOUT ? "store timeout" : listing_error_text(error));
+	if (error == 0 && job->kind == JOB_READ)
+		found = listing_at(&job->listing, job->revision);
+	store_request_tell(&job->base, error, error < 0 ? text : "",
+			   error == 0 && job->kind == JOB_READ ? &found : NULL);
+}
+
+static void be_told_nothing(struct file_job *job)
+{
+	job->base.get_cb = NULL;
+	job->base.list_cb = NULL;
+	job->base.done_cb = NULL;
 }
 
 /* A job that has not begun never will; one that runs is freed when it ends. */
@@ -57,8 +61,7 @@ static void give_up(struct file_job *job)
 	if (waiting)
 		list_remove(&job->node);
 	pthread_mutex_unlock(&job->store->mutex);
-	job->get_cb = NULL;
-	job->done_cb = NULL;
+	be_told_nothing(job);
 	if (waiting)
 		file_job_free(job);
 }
@@ -72,10 +75,9 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 static void deliver(struct file_store *s, struct file_job *job)
 {
 	if (job->kind == JOB_CHANGED) {
-		struct store_value value = {job->present, job->data.data, job->data.size,
-					    job->revision};
-		if (s->watch->cb != NULL)
-			s->watch->cb(&value, s->watch->arg);
+		struct store_update update = {listing_at(&job->listing, job->revision),
+					      job->is_fresh};
+		store_watch_tell(&s->watch->base, &update);
 	} else {
 		loop_timer_stop(&job->deadline);
 		tell(job, job->error);
@@ -104,40 +106,23 @@ static void ring_io_thread(struct file_store *s)
 	(void)!write(s->work, &(uint64_t){1}, sizeof(uint64_t));
 }
 
-/* No way out of the directory, whatever the cluster is called. */
-static bool key_is_valid(const char *key)
+/* No way out of the directory, whatever the cluster is called. A prefix may begin
+ * with a slash, and has one at the end. */
+static bool key_is_valid(const char *key, bool is_tree)
 {
-	if (*key == '\0' || *key == '/')
+	if (is_tree)
+		key += strspn(key, "/");
+	else if (*key == '\0' || *key == '/')
 		return false;
 	for (const char *part = key; part != NULL; part = strchr(part, '/')) {
 		part += *part == '/';
+		if (is_tree && *part == '\0')
+			return true;
 		size_t length = strcspn(part, "/");
 		if (length == 0 || (length <= 2 && strncmp(part, "..", length) == 0))
 			return false;
 	}
 	return true;
-}
-
-static int start_job(struct file_store *s, enum job_kind kind, const char *key, const char *data,
-		     size_t size, struct file_job **ret_job)
-{
-	if (!key_is_valid(key))
-		return -EINVAL;
-	struct file_job *job = calloc(1, sizeof(*job));
-	if (job == NULL)
-		return -ENOMEM;
-	job->base.ops = s->base.ops;
-	job->store = s;
-	job->kind = kind;
-	job->key = strdup(key);
-	if (job->key == NULL || (size > 0 && strbuf_append(&job->data, data, size) < 0)) {
-		file_job_free(job);
-		return -ENOMEM;
-	}
-	loop_timer_init(&job->deadline, s->loop, on_deadline, job);
-	loop_timer_start(&job->deadline, s->timeout_ms);
-	*ret_job = job;
-	return 0;
 }
 
 static void queue_job(struct file_store *s, struct file_job *job)
@@ -149,51 +134,33 @@ static void queue_job(struct file_store *s, struct file_job *job)
 	ring_io_thread(s);
 }
 
-static int file_get(struct store *store, const char *key, store_get_cb *cb, void *arg,
-		    struct store_request **ret_request)
-{
-	struct file_store *s = as_file_store(store);
-	struct file_job *job;
-
-	int r = start_job(s, JOB_GET, key, NULL, 0, &job);
-	if (r < 0)
-		return r;
-	job->get_cb = cb;
-	job->arg = arg;
-	*ret_request = &job->base;
-	queue_job(s, job);
-	return 0;
-}
-
-static int start_change(struct store *store, enum job_kind kind, const char *key, const char *data,
-			size_t size, store_done_cb *cb, void *arg,
-			struct store_request **ret_request)
-{
-	struct file_store *s = as_file_store(store);
-	struct file_job *job;
-
-	int r = start_job(s, kind, key, data, size, &job);
-	if (r < 0)
-		return r;
-	job->done_cb = cb;
-	job->arg = arg;
-	*ret_request = &job->base;
-	queue_job(s, job);
-	return 0;
-}
-
 /* A directory has no expiry: the reader tells stale values by their content. */
-static int file_put(struct store *store, const char *key, const char *data, size_t size,
-		    int64_t ttl_ms, store_done_cb *cb, void *arg,
-		    struct store_request **ret_request)
+static int file_start(struct store *store, const struct store_call *call,
+		      struct store_request **ret_request)
 {
-	return start_change(store, JOB_PUT, key, data, size, cb, arg, ret_request);
-}
+	static const enum job_kind kinds[] = {
+		[STORE_READ] = JOB_READ, [STORE_PUT] = JOB_PUT, [STORE_DELETE] = JOB_DELETE};
+	struct file_store *s = as_file_store(store);
 
-static int file_remove(struct store *store, const char *key, store_done_cb *cb, void *arg,
-		       struct store_request **ret_request)
-{
-	return start_change(store, JOB_DELETE, key, NULL, 0, cb, arg, ret_request);
+	if (!key_is_valid(call->key, call->is_tree))
+		return -EINVAL;
+	struct file_job *job = calloc(1, sizeof(*job));
+	if (job == NULL)
+		return -ENOMEM;
+	job->store = s;
+	job->kind = kinds[call->verb];
+	int r = store_request_init(&job->base, store, call);
+	if (r == 0 && call->size > 0)
+		r = strbuf_append(&job->data, call->data, call->size);
+	if (r < 0) {
+		file_job_free(job);
+		return r;
+	}
+	loop_timer_init(&job->deadline, s->loop, on_deadline, job);
+	loop_timer_start(&job->deadline, s->timeout_ms);
+	*ret_request = &job->base;
+	queue_job(s, job);
+	return 0;
 }
 
 static void file_cancel(struct store_request *request)
@@ -204,31 +171,32 @@ static void file_cancel(struct store_request *request)
 	give_up(job);
 }
 
-static int file_watch_start(struct store *store, const char *key, store_watch_cb *cb, void *arg,
+static int file_watch_start(struct store *store, const struct store_watch *watch,
 			    struct store_watch **ret_watch)
 {
 	struct file_store *s = as_file_store(store);
 
 	CHECK(s->watch == NULL);
-	if (!key_is_valid(key))
+	if (!key_is_valid(watch->key, watch->is_tree))
 		return -EINVAL;
-	struct file_watch *watch = calloc(1, sizeof(*watch));
-	if (watch == NULL)
+	struct file_watch *w = calloc(1, sizeof(*w));
+	if (w == NULL)
 		return -ENOMEM;
-	watch->base.ops = s->base.ops;
-	watch->store = s;
-	watch->cb = cb;
-	watch->arg = arg;
-	watch->key = strdup(key);
-	if (watch->key == NULL) {
-		free(watch);
+	w->base = *watch;
+	w->store = s;
+	w->is_blind = true;
+	w->seen.has_no_bounds = !watch->is_tree;
+	w->key = strdup(watch->key);
+	if (w->key == NULL) {
+		free(w);
 		return -ENOMEM;
 	}
+	w->base.key = w->key;
 	pthread_mutex_lock(&s->mutex);
-	s->watch = watch;
+	s->watch = w;
 	pthread_mutex_unlock(&s->mutex);
 	ring_io_thread(s);
-	*ret_watch = &watch->base;
+	*ret_watch = &w->base;
 	return 0;
 }
 
@@ -236,9 +204,8 @@ static void file_watch_stop(struct store_watch *watch)
 {
 	/* The I/O thread may be reading the key: the watch lives as long as the
 	 * store, and only its callback ends. */
-	struct file_watch *w = CONTAINER_OF(watch, struct file_watch, base);
-
-	w->cb = NULL;
+	watch->value_cb = NULL;
+	watch->tree_cb = NULL;
 }
 
 static void free_jobs(struct list *jobs)
@@ -259,13 +226,15 @@ static void file_store_free(struct file_store *s)
 	free_jobs(&s->todo);
 	free_jobs(&s->done);
 	if (s->watch != NULL) {
-		strbuf_deinit(&s->watch->seen);
+		listing_deinit(&s->watch->seen);
 		free(s->watch->key);
 		free(s->watch);
 	}
 	wakeup_deinit(&s->finished);
 	close_fd(&s->work);
 	close_fd(&s->inotify);
+	listing_deinit(&s->known);
+	free(s->known_key);
 	pthread_mutex_destroy(&s->mutex);
 	free(s->directory);
 	free(s);
@@ -286,9 +255,7 @@ static void file_close(struct store *store)
 
 static const struct store_ops file_ops = {
 	.close = file_close,
-	.get = file_get,
-	.put = file_put,
-	.remove = file_remove,
+	.start = file_start,
 	.cancel = file_cancel,
 	.watch_start = file_watch_start,
 	.watch_stop = file_watch_stop,

@@ -1,6 +1,7 @@
 /* Files as keys: whole reads, atomic replacement, inotify on the folders. */
 #include "file_io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +11,8 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+
+#define MAX_DEPTH 16 /* of folders in each other */
 
 static int join(char path[static PATH_MAX], const char *directory, const char *key)
 {
@@ -66,6 +69,85 @@ int file_io_read(const char *directory, const char *key, struct strbuf *into, bo
 		return -errno;
 	*ret_present = false;
 	return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
+}
+
+static int add_watch(int inotify, const char *path)
+{
+	return inotify_add_watch(inotify, path,
+				 IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM |
+					 IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+}
+
+static int list_folder(int inotify, const char *folder, const char *name, unsigned depth,
+		       struct listing *into);
+
+/* name: of the file or folder, from the tree's top. */
+static int list_entry(int inotify, const char *folder, const char *name, unsigned depth,
+		      struct listing *into)
+{
+	char path[PATH_MAX];
+	struct stat status;
+	struct strbuf data = {0};
+	bool present = false;
+
+	int r = join(path, folder, name);
+	if (r < 0)
+		return r;
+	if (lstat(path, &status) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (S_ISDIR(status.st_mode))
+		return list_folder(inotify, folder, name, depth + 1, into);
+	r = file_io_read(folder, name, &data, &present);
+	if (r == 0 && present) {
+		struct store_item item = {
+			.key = name, .data = data.data, .size = data.size, .is_held = true};
+		r = listing_put(into, &item);
+	}
+	strbuf_deinit(&data);
+	return r == ERR_NOT_REGULAR ? 0 : r;
+}
+
+static int list_folder(int inotify, const char *folder, const char *name, unsigned depth,
+		       struct listing *into)
+{
+	char path[PATH_MAX];
+	char child[PATH_MAX];
+	struct dirent *entry;
+	int r = join(path, folder, name);
+
+	if (r < 0 || depth == MAX_DEPTH)
+		return r < 0 ? r : ERR_TOO_LARGE;
+	/* First: what appears after the entries were read is an event. */
+	(void)add_watch(inotify, path);
+	DIR *open_folder = opendir(path);
+	if (open_folder == NULL)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	while (r == 0 && (entry = readdir(open_folder)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    strncmp(entry->d_name, FILE_IO_TEMPORARY, strlen(FILE_IO_TEMPORARY)) == 0)
+			continue;
+		int length = snprintf(child, sizeof(child), "%s%s%s", name,
+				      *name == '\0' ? "" : "/", entry->d_name);
+		if (length >= 0 && (size_t)length < sizeof(child))
+			r = list_entry(inotify, folder, child, depth, into);
+	}
+	closedir(open_folder);
+	return r;
+}
+
+int file_io_list(int inotify, const char *directory, const char *key, struct listing *into)
+{
+	char path[PATH_MAX];
+	struct stat status;
+
+	int r = join(path, directory, key);
+	if (r < 0)
+		return r;
+	if (stat(directory, &status) < 0)
+		return -errno;
+	if (!S_ISDIR(status.st_mode))
+		return -ENOTDIR;
+	return list_folder(inotify, path, "", 0, into);
 }
 
 /* Makes the folders of path that lie behind its first `existing` bytes. */
@@ -132,13 +214,6 @@ int file_io_delete(const char *directory, const char *key)
 	if (r < 0)
 		return r;
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-static int add_watch(int inotify, const char *path)
-{
-	return inotify_add_watch(inotify, path,
-				 IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM |
-					 IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
 }
 
 static int watch_nearest_parent(int inotify, const char *directory)

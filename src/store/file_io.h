@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/strbuf.h"
+#include "listing.h"
 
 /* How the names of files begin that are yet to be renamed. */
 #define FILE_IO_TEMPORARY ".pgsplice-"
@@ -16,6 +17,14 @@
 /* Reads the whole file. *ret_present is false when the directory is there but
  * the file is not; a missing directory is -ENOENT. */
 int file_io_read(const char *directory, const char *key, struct strbuf *into, bool *ret_present);
+
+/* Reads all files below the folder that key names, with its slash at the end or ""
+ * for the directory itself, and has inotify watch the folders. What vanishes
+ * meanwhile is left out; so is what is no file, or has the name of one that is yet
+ * to be renamed. ERR_TOO_LARGE beyond the bounds of a listing, or for folders in
+ * folders without end. A folder that is not there is an empty tree; a missing
+ * directory is -ENOENT. */
+int file_io_list(int inotify, const char *directory, const char *key, struct listing *into);
 
 /* Replaces the file by a rename within the directory, and makes the folders
  * between the directory and the file. */

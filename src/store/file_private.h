@@ -7,14 +7,15 @@
 
 #include "base/list.h"
 #include "base/strbuf.h"
+#include "listing.h"
 #include "net/wakeup.h"
 #include "store_private.h"
 
 enum job_kind {
-	JOB_GET,
+	JOB_READ,
 	JOB_PUT,
 	JOB_DELETE,
-	JOB_CHANGED, /* made by the I/O thread: a watched file has other content */
+	JOB_CHANGED, /* made by the I/O thread: what is watched has other content */
 };
 
 struct file_job {
@@ -23,28 +24,21 @@ struct file_job {
 	bool waiting;     /* in todo; protected by the mutex */
 	struct file_store *store;
 	enum job_kind kind;
-	char *key;
-	struct strbuf data; /* to write, or as read */
-	bool present;
+	struct strbuf data;     /* to write */
+	struct listing listing; /* as read */
 	uint64_t revision;
+	bool is_fresh; /* of a change */
 	int error;
-	/* Loop thread: */
-	store_get_cb *get_cb; /* this or done_cb; NULL once told or cancelled */
-	store_done_cb *done_cb;
-	void *arg;
-	struct loop_timer deadline;
+	struct loop_timer deadline; /* loop thread, as base but for its key */
 };
 
 struct file_watch {
 	struct store_watch base;
 	struct file_store *store;
 	char *key;
-	store_watch_cb *cb;
-	void *arg;
 	/* I/O thread: what was last delivered */
-	struct strbuf seen;
-	bool seen_present;
-	bool seen_any;
+	struct listing seen;
+	bool is_blind; /* nothing yet, or it could not be read since, or events were lost */
 };
 
 struct file_store {
@@ -55,8 +49,10 @@ struct file_store {
 	struct wakeup finished; /* the I/O thread rings: `done` has jobs */
 	int work;               /* eventfd: `todo` has jobs, or stop */
 	int inotify;
-	int watched_parent; /* I/O thread */
-	uint64_t reads;     /* I/O thread: the revision, since files have none */
+	int watched_parent;   /* I/O thread */
+	uint64_t reads;       /* I/O thread: the revision, since files have none */
+	struct listing known; /* I/O thread: a tree as last read, for its revisions */
+	char *known_key;      /* of which prefix; NULL: none */
 	pthread_t thread;
 	pthread_mutex_t mutex; /* protects the following */
 	struct list todo;

@@ -15,16 +15,17 @@ static void check_id(const char id[static CONSUL_ID_SIZE])
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *json = (const char *)data;
-	struct consul_kv kv;
+	struct consul_kvs kvs;
 	char id[CONSUL_ID_SIZE];
 	char text[CONSUL_MESSAGE_SIZE];
 	uint64_t index;
 
-	if (consul_json_kv(json, size, &kv) == 0) {
-		CHECK(kv.present == (kv.index != 0));
-		CHECK(kv.present || (kv.value.data == NULL && *kv.session == '\0'));
-		check_id(kv.session);
-		consul_kv_deinit(&kv);
+	if (consul_json_kvs(json, size, &kvs) == 0) {
+		for (size_t i = 0; i < kvs.count; i++) {
+			CHECK(kvs.all[i].index != 0);
+			check_id(kvs.all[i].session);
+		}
+		consul_kvs_deinit(&kvs);
 	}
 	if (consul_json_session(json, size, id) == 0) {
 		check_id(id);

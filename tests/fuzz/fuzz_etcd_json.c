@@ -23,12 +23,16 @@ static void try_keys(const char *json, size_t size)
 {
 	struct etcd_header header;
 	struct etcd_kv kv;
+	struct etcd_kvs kvs;
 	bool succeeded;
 
-	if (etcd_json_range(json, size, &header, &kv) == 0) {
+	if (etcd_json_range(json, size, &header, &kvs) == 0) {
 		CHECK(header.cluster_id != 0);
-		check_kv(&kv);
-		etcd_kv_deinit(&kv);
+		for (size_t i = 0; i < kvs.count; i++) {
+			CHECK(kvs.all[i].present);
+			check_kv(&kvs.all[i]);
+		}
+		etcd_kvs_deinit(&kvs);
 	}
 	if (etcd_json_txn(json, size, &header, &succeeded, &kv) == 0) {
 		CHECK(header.cluster_id != 0);
@@ -58,12 +62,12 @@ static void try_frame(const char *json, size_t size)
 
 	if (etcd_json_frame(json, size, &frame) < 0)
 		return;
-	check_kv(&frame.kv);
 	check_error(&frame.error);
-	if (frame.kind == ETCD_FRAME_EVENTS)
-		CHECK(frame.kv.mod_revision > 0);
-	else
-		CHECK(!frame.kv.present);
+	CHECK((frame.kind == ETCD_FRAME_EVENTS) == (frame.kvs.count > 0));
+	for (size_t i = 0; i < frame.kvs.count; i++) {
+		CHECK(frame.kvs.all[i].mod_revision > 0);
+		check_kv(&frame.kvs.all[i]);
+	}
 	etcd_frame_deinit(&frame);
 }
 

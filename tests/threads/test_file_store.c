@@ -50,6 +50,8 @@ struct rig {
 	int results; /* callbacks */
 	int error;   /* of the last */
 	int changes;
+	uint64_t revision; /* of the last listing */
+	char last[16];     /* value of "b/key" in it; "": there is none */
 };
 
 static void clean(const char *directory)
@@ -228,6 +230,76 @@ static void test_closing_while_busy_tells_nobody(void **state)
 	assert_int_equal(r->results, before);
 }
 
+static void take_listing(struct rig *r, const struct store_listing *listing)
+{
+	assert_true(listing->revision > r->revision);
+	assert_true(listing->count <= 1);
+	r->revision = listing->revision;
+	*r->last = '\0';
+	if (listing->count == 0)
+		return;
+	const struct store_item *item = &listing->items[0];
+	assert_string_equal(item->key, "b/key");
+	assert_true(item->create_revision <= item->mod_revision);
+	assert_true(item->mod_revision <= listing->revision);
+	snprintf(r->last, sizeof(r->last), "%s", item->data);
+}
+
+static void on_update(const struct store_update *update, void *arg)
+{
+	struct rig *r = arg;
+
+	assert_true(update->is_fresh == (r->changes == 0));
+	take_listing(r, &update->listing);
+	r->changes++;
+}
+
+static void on_list(int error, const char *text, const struct store_listing *listing, void *arg)
+{
+	assert_int_equal(error, 0);
+	take_listing(arg, listing);
+	on_done(error, text, arg);
+}
+
+static void test_a_tree_is_listed_and_watched_while_it_is_written(void **state)
+{
+	struct rig *r = *state;
+	struct store_watch *watch;
+	struct store_request *request;
+	char text[16];
+
+	assert_int_equal(store_watch_tree_start(r->store, "/a/", on_update, r, &watch), 0);
+	for (int i = 0; i < 50; i++) {
+		snprintf(text, sizeof(text), "%d", i);
+		put(r, text);
+		assert_int_equal(store_list(r->store, "/a/", on_list, r, &request), 0);
+		run_until_results(r, 2 * i + 2);
+		assert_string_equal(r->last, text);
+	}
+	assert_int_equal(store_delete(r->store, "a/b/key", on_done, r, &request), 0);
+	int64_t until_ms = clock_boot_ms() + 5000;
+	while (*r->last != '\0') {
+		assert_true(clock_boot_ms() < until_ms);
+		event_base_loop(r->loop.base, EVLOOP_ONCE);
+	}
+	assert_true(r->changes > 1);
+	store_watch_stop(&watch);
+}
+
+static void test_only_a_prefix_names_a_tree(void **state)
+{
+	struct rig *r = *state;
+	struct store_watch *watch;
+	struct store_request *request;
+	static const char *const bad[] = {"", "a", "a/b", "../", "a/../", "a//b/", "a/./"};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(store_list(r->store, bad[i], on_list, r, &request), -EINVAL);
+		assert_int_equal(store_watch_tree_start(r->store, bad[i], on_update, r, &watch),
+				 -EINVAL);
+	}
+}
+
 /* The last one: what the stuck thread uses stays behind. */
 static void test_closing_does_not_wait_for_a_stuck_disk(void **state)
 {
@@ -250,7 +322,8 @@ static void test_closing_does_not_wait_for_a_stuck_disk(void **state)
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
-	return "leak:file_store_open\nleak:start_job\nleak:strbuf\nleak:file_io\n";
+	return "leak:file_store_open\nleak:file_start\nleak:store_request_init\nleak:strbuf\nleak:"
+	       "file_io\n";
 }
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -269,6 +342,8 @@ int main(void)
 		STORE_TEST(test_read_that_hangs_times_out_once),
 		STORE_TEST(test_request_cancelled_while_it_runs_is_not_told),
 		STORE_TEST(test_closing_while_busy_tells_nobody),
+		STORE_TEST(test_a_tree_is_listed_and_watched_while_it_is_written),
+		STORE_TEST(test_only_a_prefix_names_a_tree),
 		STORE_TEST(test_closing_does_not_wait_for_a_stuck_disk),
 	};
 

@@ -17,6 +17,13 @@
 
 /* Answers */
 
+static void assert_bytes(const struct strbuf *b, const char *text)
+{
+	assert_int_equal(b->size, strlen(text));
+	if (b->size > 0)
+		assert_memory_equal(b->data, text, b->size);
+}
+
 static void test_keys(void **state)
 {
 	static const struct {
@@ -38,17 +45,38 @@ static void test_keys(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct consul_kv kv;
-		assert_int_equal(consul_json_kv(cases[i].json, strlen(cases[i].json), &kv), 0);
-		assert_int_equal(kv.present, cases[i].value != NULL);
-		assert_int_equal(kv.index, cases[i].index);
-		assert_string_equal(kv.session, cases[i].session);
-		size_t length = cases[i].value != NULL ? strlen(cases[i].value) : 0;
-		assert_int_equal(kv.value.size, length);
-		if (length > 0)
-			assert_memory_equal(kv.value.data, cases[i].value, length);
-		consul_kv_deinit(&kv);
+		struct consul_kvs kvs;
+		assert_int_equal(consul_json_kvs(cases[i].json, strlen(cases[i].json), &kvs), 0);
+		assert_int_equal(kvs.count, cases[i].value != NULL);
+		if (kvs.count == 0)
+			continue;
+		assert_int_equal(kvs.all[0].index, cases[i].index);
+		assert_string_equal(kvs.all[0].session, cases[i].session);
+		assert_bytes(&kvs.all[0].value, cases[i].value);
+		consul_kvs_deinit(&kvs);
 	}
+}
+
+static void test_several_keys(void **state)
+{
+	static const char json[] =
+		"[{\"LockIndex\":1,\"Key\":\"service/x/leader\",\"Flags\":0,\"Value\":\"cGcx\","
+		"\"Session\":\"" SESSION "\",\"CreateIndex\":100,\"ModifyIndex\":200},"
+		"{\"Key\":\"service/x/a\\u0000b\",\"ModifyIndex\":8},"
+		"{\"LockIndex\":0,\"Key\":\"service/x/sync\",\"Flags\":0,\"Value\":null,"
+		"\"CreateIndex\":7,\"ModifyIndex\":7}]\n";
+	struct consul_kvs kvs;
+
+	assert_int_equal(consul_json_kvs(json, sizeof(json) - 1, &kvs), 0);
+	assert_int_equal(kvs.count, 3);
+	assert_bytes(&kvs.all[0].key, "service/x/leader");
+	assert_int_equal(kvs.all[0].create_index, 100);
+	assert_int_equal(kvs.all[1].key.size, strlen("service/x/a") + 2);
+	assert_bytes(&kvs.all[2].key, "service/x/sync");
+	assert_int_equal(kvs.all[2].index, 7);
+	assert_string_equal(kvs.all[2].session, "");
+	consul_kvs_deinit(&kvs);
+	consul_kvs_deinit(&kvs);
 }
 
 static void test_what_is_no_key_is_refused(void **state)
@@ -72,11 +100,13 @@ static void test_what_is_no_key_is_refused(void **state)
 		"[{\"ModifyIndex\":7,\"Session\":\"0123456789012345678901234567890123456789"
 		"012345678901234567890123456789\"}]",
 		"[{\"ModifyIndex\":7}",
+		"[{\"ModifyIndex\":7},{\"ModifyIndex\":0}]",
+		"[{\"ModifyIndex\":7,\"Key\":\"a\",\"Value\":\"eA==\"},7]",
 	};
-	struct consul_kv kv;
+	struct consul_kvs kvs;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		if (consul_json_kv(cases[i], strlen(cases[i]), &kv) >= 0)
+		if (consul_json_kvs(cases[i], strlen(cases[i]), &kvs) >= 0)
 			fail_msg("%s", cases[i]);
 	}
 }
@@ -138,13 +168,13 @@ static void test_transactions(void **state)
 static void test_an_answer_of_countless_parts_is_refused(void **state)
 {
 	struct strbuf json = {0};
-	struct consul_kv kv;
+	struct consul_kvs kvs;
 
 	assert_int_equal(strbuf_append(&json, "[", 1), 0);
 	for (int i = 0; i < 100000; i++)
 		assert_int_equal(strbuf_append(&json, "{},", 3), 0);
 	assert_int_equal(strbuf_append(&json, "{}]", 3), 0);
-	assert_int_equal(consul_json_kv(json.data, json.size, &kv), ERR_TOO_LARGE);
+	assert_int_equal(consul_json_kvs(json.data, json.size, &kvs), ERR_TOO_LARGE);
 	strbuf_deinit(&json);
 }
 
@@ -240,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_several_keys),
 		cmocka_unit_test(test_what_is_no_key_is_refused),
 		cmocka_unit_test(test_a_session_id_is_safe_in_a_path),
 		cmocka_unit_test(test_transactions),

@@ -68,15 +68,54 @@ static void test_ranges(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct etcd_header header;
-		struct etcd_kv kv;
+		struct etcd_kvs kvs;
 
-		if (etcd_json_range(cases[i].json, strlen(cases[i].json), &header, &kv) != 0)
+		if (etcd_json_range(cases[i].json, strlen(cases[i].json), &header, &kvs) != 0)
 			fail_msg("%s", cases[i].json);
 		assert_true(header.cluster_id == CLUSTER);
 		assert_int_equal(header.revision, 3);
-		assert_kv(&kv, cases[i].value, cases[i].mod_revision, cases[i].lease);
-		etcd_kv_deinit(&kv);
+		assert_int_equal(kvs.count, cases[i].value != NULL);
+		if (kvs.count > 0)
+			assert_kv(&kvs.all[0], cases[i].value, cases[i].mod_revision,
+				  cases[i].lease);
+		etcd_kvs_deinit(&kvs);
 	}
+}
+
+static void assert_bytes(const struct strbuf *b, const char *text)
+{
+	assert_int_equal(b->size, strlen(text));
+	if (b->size > 0)
+		assert_memory_equal(b->data, text, b->size);
+}
+
+/* A leader and its member, of one lease, as the reference of the gateway has it. */
+static void test_a_range_of_several_keys(void **state)
+{
+	static const char json[] =
+		"{" HEADER ",\"kvs\":["
+		"{\"key\":\"L3MveC9sZWFkZXI=\",\"create_revision\":\"2\",\"mod_revision\":\"5\","
+		"\"version\":\"2\",\"value\":\"cGcx\",\"lease\":\"3564495814805783304\"},"
+		"{\"key\":\"L3MveC9tZW1iZXJzL3BnMQ==\",\"create_revision\":\"3\","
+		"\"mod_revision\":\"3\",\"version\":\"1\",\"value\":\"e30=\",\"lease\":"
+		"\"3564495814805783304\"},"
+		"{\"key\":\"L3MveC9zeW5j\",\"create_revision\":\"1\",\"mod_revision\":\"1\"}],"
+		"\"more\":true,\"count\":\"7\"}";
+	struct etcd_header header;
+	struct etcd_kvs kvs;
+
+	assert_int_equal(etcd_json_range(json, sizeof(json) - 1, &header, &kvs), 0);
+	assert_int_equal(kvs.count, 3);
+	assert_bytes(&kvs.all[0].key, "/s/x/leader");
+	assert_int_equal(kvs.all[0].create_revision, 2);
+	assert_kv(&kvs.all[0], "pg1", 5, 3564495814805783304);
+	assert_bytes(&kvs.all[1].key, "/s/x/members/pg1");
+	assert_int_equal(kvs.all[1].create_revision, 3);
+	assert_kv(&kvs.all[1], "{}", 3, 3564495814805783304);
+	assert_bytes(&kvs.all[2].key, "/s/x/sync");
+	assert_kv(&kvs.all[2], "", 1, 0);
+	etcd_kvs_deinit(&kvs);
+	etcd_kvs_deinit(&kvs);
 }
 
 static void test_what_is_no_range_is_refused(void **state)
@@ -103,13 +142,16 @@ static void test_what_is_no_range_is_refused(void **state)
 		"{" HEADER ",\"kvs\":[\"text\"]}",
 		"{" HEADER ",\"kvs\":[7]}",
 		"{" HEADER ",\"kvs\":[{\"value\":\"\xff\"}]}",
+		"{" HEADER ",\"kvs\":[{\"key\":7}]}",
+		"{" HEADER ",\"kvs\":[{\"key\":\"!\"}]}",
+		"{" HEADER ",\"kvs\":[{\"key\":\"YQ==\"},{\"key\":\"Yg==\",\"value\":true}]}",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct etcd_header header;
-		struct etcd_kv kv;
+		struct etcd_kvs kvs;
 
-		if (etcd_json_range(bad[i], strlen(bad[i]), &header, &kv) >= 0)
+		if (etcd_json_range(bad[i], strlen(bad[i]), &header, &kvs) >= 0)
 			fail_msg("%s", bad[i]);
 	}
 }
@@ -284,7 +326,7 @@ static void test_frames(void **state)
 		 "\"create_revision\":\"4\",\"mod_revision\":\"4\",\"version\":\"1\",\"value\":"
 		 "\"Yg==\"}}]}}",
 		 ETCD_FRAME_EVENTS, 4, "b"},
-		/* Only the last of several still holds. */
+		/* kvs has all; this looks at the last. */
 		{"{\"result\":{" HEADER ",\"events\":[{\"kv\":{\"mod_revision\":\"4\",\"value\":"
 		 "\"Yg==\"}},{\"kv\":{\"mod_revision\":\"5\",\"value\":\"cGcx\"}}]}}",
 		 ETCD_FRAME_EVENTS, 5, "pg1"},
@@ -324,7 +366,7 @@ static void test_frames(void **state)
 		    f.kind != cases[i].kind)
 			fail_msg("%s", cases[i].json);
 		if (f.kind == ETCD_FRAME_EVENTS) {
-			assert_kv(&f.kv, cases[i].text, cases[i].number, 0);
+			assert_kv(&f.kvs.all[f.kvs.count - 1], cases[i].text, cases[i].number, 0);
 		} else {
 			assert_int_equal(f.compact_revision, cases[i].number);
 			assert_string_equal(f.error.message, cases[i].text);
@@ -333,6 +375,32 @@ static void test_frames(void **state)
 			assert_true(f.header.cluster_id == CLUSTER);
 		etcd_frame_deinit(&f);
 	}
+}
+
+/* As a lease that ends: its keys go in one revision, in one frame. */
+static void test_a_frame_of_several_events(void **state)
+{
+	static const char json[] =
+		"{\"result\":{" HEADER ",\"events\":["
+		"{\"kv\":{\"key\":\"YQ==\",\"create_revision\":\"4\",\"mod_revision\":\"4\","
+		"\"version\":\"1\",\"value\":\"Yg==\",\"lease\":\"9\"}},"
+		"{\"type\":\"DELETE\",\"kv\":{\"key\":\"Yg==\",\"mod_revision\":\"5\"}},"
+		"{\"type\":\"DELETE\",\"kv\":{\"key\":\"Yw==\",\"mod_revision\":\"5\",\"value\":"
+		"\"Yg==\"},\"prev_kv\":{\"key\":\"Yw==\",\"value\":\"Yg==\"}}]}}";
+	struct etcd_frame f;
+
+	assert_int_equal(etcd_json_frame(json, sizeof(json) - 1, &f), 0);
+	assert_int_equal(f.kind, ETCD_FRAME_EVENTS);
+	assert_int_equal(f.kvs.count, 3);
+	assert_bytes(&f.kvs.all[0].key, "a");
+	assert_int_equal(f.kvs.all[0].create_revision, 4);
+	assert_kv(&f.kvs.all[0], "b", 4, 9);
+	for (size_t i = 1; i < 3; i++) {
+		assert_bytes(&f.kvs.all[i].key, i == 1 ? "b" : "c");
+		assert_kv(&f.kvs.all[i], NULL, 5, 0);
+		assert_null(f.kvs.all[i].value.data);
+	}
+	etcd_frame_deinit(&f);
 }
 
 static void test_what_is_no_frame_is_refused(void **state)
@@ -349,6 +417,9 @@ static void test_what_is_no_frame_is_refused(void **state)
 		"{\"result\":{\"events\":[{\"kv\":{\"value\":\"Yg==\"}}]}}",
 		"{\"result\":{\"events\":[{\"type\":\"DELETE\"}]}}",
 		"{\"result\":7}",
+		/* Nor is a good one in front of a bad one taken. */
+		"{\"result\":{\"events\":[{\"kv\":{\"key\":\"YQ==\",\"mod_revision\":\"4\"}},"
+		"{\"type\":\"DELETE\",\"kv\":{\"key\":\"YQ==\"}}]}}",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -367,25 +438,25 @@ static void test_an_answer_of_countless_parts_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		struct strbuf json = {0};
 		struct etcd_header header;
-		struct etcd_kv kv;
+		struct etcd_kvs kvs;
 
 		assert_int_equal(strbuf_printf(&json, "{" HEADER ",\"x\":["), 0);
 		while (json.size < 4000000)
 			assert_int_equal(strbuf_append(&json, parts[i], strlen(parts[i])), 0);
 		assert_int_equal(strbuf_printf(&json, "0]}"), 0);
-		assert_int_equal(etcd_json_range(json.data, json.size, &header, &kv),
+		assert_int_equal(etcd_json_range(json.data, json.size, &header, &kvs),
 				 ERR_TOO_LARGE);
 		strbuf_deinit(&json);
 	}
 	/* What only looks so, inside of a string, is fine. */
 	struct strbuf json = {0};
 	struct etcd_header header;
-	struct etcd_kv kv;
+	struct etcd_kvs kvs;
 	assert_int_equal(strbuf_printf(&json, "{" HEADER ",\"x\":\"\\\"\\\\"), 0);
 	while (json.size < 4000000)
 		assert_int_equal(strbuf_append(&json, "{},[]\\\":", 8), 0);
 	assert_int_equal(strbuf_printf(&json, "\"}"), 0);
-	assert_int_equal(etcd_json_range(json.data, json.size, &header, &kv), 0);
+	assert_int_equal(etcd_json_range(json.data, json.size, &header, &kvs), 0);
 	strbuf_deinit(&json);
 }
 
@@ -395,10 +466,19 @@ static void test_requests(void **state)
 {
 	struct strbuf b = {0};
 
-	assert_int_equal(etcd_json_make_range(&b, "a"), 0);
+	assert_int_equal(etcd_json_make_range(&b, "a", false, 7), 0);
 	assert_string_equal(b.data, "{\"key\":\"YQ==\"}");
 	strbuf_clear(&b);
-	assert_int_equal(etcd_json_make_watch(&b, "a", INT64_MAX), 0);
+	assert_int_equal(etcd_json_make_range(&b, "/service/demo/", true, 7), 0);
+	assert_string_equal(b.data, "{\"key\":\"L3NlcnZpY2UvZGVtby8=\",\"range_end\":"
+				    "\"L3NlcnZpY2UvZGVtbzA=\",\"limit\":\"7\"}");
+	strbuf_clear(&b);
+	assert_int_equal(etcd_json_make_watch(&b, "/service/demo/", true, 4), 0);
+	assert_string_equal(b.data, "{\"create_request\":{\"key\":\"L3NlcnZpY2UvZGVtby8=\","
+				    "\"range_end\":\"L3NlcnZpY2UvZGVtbzA=\",\"start_revision\":"
+				    "\"4\",\"progress_notify\":true}}");
+	strbuf_clear(&b);
+	assert_int_equal(etcd_json_make_watch(&b, "a", false, INT64_MAX), 0);
 	assert_string_equal(b.data, "{\"create_request\":{\"key\":\"YQ==\",\"start_revision\":"
 				    "\"9223372036854775807\",\"progress_notify\":true}}");
 	strbuf_clear(&b);
@@ -426,6 +506,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_a_range_of_several_keys),
 		cmocka_unit_test(test_what_is_no_range_is_refused),
 		cmocka_unit_test(test_transactions),
 		cmocka_unit_test(test_leases),
@@ -433,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_error_bodies_of_all_versions),
 		cmocka_unit_test(test_a_long_message_is_cut),
 		cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_a_frame_of_several_events),
 		cmocka_unit_test(test_what_is_no_frame_is_refused),
 		cmocka_unit_test(test_an_answer_of_countless_parts_is_refused),
 		cmocka_unit_test(test_requests),
