@@ -121,7 +121,7 @@ static void wait_for_the_end(struct control *control, int signals, int done)
 static int read_account(const struct config *config, struct pg_conninfo **ret)
 {
 	char problem[PG_CONNINFO_TEXT_SIZE];
-	const char *text = config->members.count > 0 ? config->members.conninfo
+	const char *text = config->members.count > 0 ? config->members.probing.conninfo
 						     : config->patroni.probing.conninfo;
 	int r = 0;
 
@@ -141,7 +141,7 @@ static int run(const struct config *config, const struct pg_conninfo *account)
 	AUTO_CLOSE int signals = take_signals();
 	AUTO_CLOSE int done = eventfd(0, EFD_CLOEXEC);
 
-	settings.members.account = account;
+	settings.members.probing.account = account;
 	settings.patroni.probing.account = account;
 	settings.members.dns_timeout_ms = config->store.timeout_ms;
 	int r = signals < 0 || done < 0 ? -errno : log_start(&config->log);

@@ -118,19 +118,19 @@ struct patroni_settings {
 	struct probing probing; /* http: Patroni's interface, where the member's record has it */
 };
 
+/* As for source_members_new() below. */
+MUST_CHECK int source_patroni_new(const struct patroni_settings *settings, struct loop *loop,
+				  struct dns *dns, const struct dns_settings *dns_settings,
+				  watch_cb *cb, void *arg, struct source **ret_source,
+				  const char **ret_problem);
+
 /* A cluster that only its servers describe. */
 struct members_settings {
 	/* "host:port", no two the same; host is a name in lower case or an IP address
 	 * as addr_format() writes it, the port a number. */
 	char *const *members;
 	size_t count; /* 0: not this kind of cluster */
-	enum probe_kind probe;
-	const char *conninfo;              /* libpq's text, not checked; NULL for PROBE_KIND_HTTP */
-	const struct pg_conninfo *account; /* what that comes to */
-	uint16_t http_port;
-	int64_t interval_ms;    /* between two questions to one server */
-	int64_t timeout_ms;     /* of one question */
-	int fall;               /* failures in a row of a server that is down; at least 1 */
+	struct probing probing;
 	int64_t dns_timeout_ms; /* for the first answer of a name */
 };
 

@@ -195,18 +195,18 @@ static const struct option rows[] = {
 	OPT_CHOICE(GROUP_MEMBERS, "probe", members_options.probe, "KIND", "auto", probe_choices,
 		   "How servers are asked: postgres, by SQL; http, at a check server beside each, "
 		   "with Patroni its REST API; auto: by SQL with --probe-conninfo, else by http."),
-	OPT_TEXT(GROUP_MEMBERS, "probe-conninfo", members.conninfo, "CONNINFO", NULL,
+	OPT_TEXT(GROUP_MEMBERS, "probe-conninfo", members.probing.conninfo, "CONNINFO", NULL,
 		 "How to connect to them, as libpq has it but without a host: user=NAME "
 		 "passfile=FILE. Put no password here, a flag is visible to all users of the "
 		 "machine: use passfile or PGPASSFILE."),
 	OPT_INT(GROUP_MEMBERS, "probe-http-port", members_options.http_port, "5500", 1, 65535,
 		"Port of the check servers, but not of Patroni's, which is in the store.",
 		.marks = OPTION_NO_URL),
-	OPT_MSEC(GROUP_MEMBERS, "probe-interval", members.interval_ms, "1s", 100, 60000,
+	OPT_MSEC(GROUP_MEMBERS, "probe-interval", members.probing.interval_ms, "1s", 100, 60000,
 		 "Time between two questions to one server."),
-	OPT_MSEC(GROUP_MEMBERS, "probe-timeout", members.timeout_ms, "2s", 100, 60000,
+	OPT_MSEC(GROUP_MEMBERS, "probe-timeout", members.probing.timeout_ms, "2s", 100, 60000,
 		 "Give up on one question after this long."),
-	OPT_INT(GROUP_MEMBERS, "probe-fall", members.fall, "3", 1, 20,
+	OPT_INT(GROUP_MEMBERS, "probe-fall", members.probing.fall, "3", 1, 20,
 		"Failures in a row after which a server counts as down."),
 
 	OPT_LIST(GROUP_LISTEN, "listen-address", listen.addresses, "ADDRESS", "127.0.0.1",

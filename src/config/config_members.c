@@ -124,15 +124,12 @@ static int settle_backend(struct config *config, FILE *err)
 
 static int settle_probing(struct config *config, FILE *err)
 {
-	struct members_settings *members = &config->members;
 	struct probing probing;
 
 	int r = config_settle_probing(config, &probing, err);
 	if (r < 0)
 		return r;
-	members->probe = probing.kind;
-	members->conninfo = probing.conninfo;
-	members->http_port = probing.http_port;
+	config->members.probing = probing;
 	return 0;
 }
 

@@ -5,7 +5,7 @@
 
 int config_settle_probing(const struct config *config, struct probing *ret, FILE *err)
 {
-	const struct members_settings *given = &config->members;
+	const struct probing *given = &config->members.probing; /* as the rows filled it */
 	bool is_by_sql = false;
 
 	switch ((enum probe_choice)config->members_options.probe) {

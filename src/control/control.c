@@ -130,6 +130,9 @@ static int new_source(struct control *c, const char **ret_problem)
 	if (s->members.count > 0)
 		return source_members_new(&s->members, &c->loop, c->dns, &s->dns, check_on_update,
 					  c, &c->source, ret_problem);
+	if (s->format == CLUSTER_FORMAT_PATRONI)
+		return source_patroni_new(&s->patroni, &c->loop, c->dns, &s->dns, check_on_update,
+					  c, &c->source, ret_problem);
 	return source_stolon_new(&s->stolon, &c->loop, c->dns, check_on_update, c, &c->source,
 				 ret_problem);
 }

@@ -65,7 +65,7 @@ struct members {
 
 static int64_t window_ms(const struct members_settings *s)
 {
-	return s->interval_ms + s->fall * s->timeout_ms;
+	return s->probing.interval_ms + s->probing.fall * s->probing.timeout_ms;
 }
 
 /* Views */
@@ -133,7 +133,7 @@ static struct view *make_view(struct members *m, const struct election_decision 
 	struct view_draft draft = {
 		.leader_uid = d->leader == NULL ? "" : d->leader->address,
 		.generation = ++m->generation,
-		.check_interval_ns = m->settings->interval_ms * NS_PER_MS,
+		.check_interval_ns = m->settings->probing.interval_ms * NS_PER_MS,
 		.proxy_timeout_ns = window_ms(m->settings) * NS_PER_MS,
 		.members = members,
 	};
@@ -167,7 +167,7 @@ static uint64_t digest(const struct members *m, const struct election_decision *
  * enough for that. */
 static bool is_worth_telling(const struct members *m, const struct election_decision *d)
 {
-	int64_t pause_ms = m->settings->interval_ms / 2;
+	int64_t pause_ms = m->settings->probing.interval_ms / 2;
 
 	return m->is_read_due || m->told_ms == 0 || digest(m, d) != m->told ||
 	       d->valid_until_ms < m->valid_until_ms || clock_boot_ms() - m->told_ms >= pause_ms;
@@ -240,7 +240,7 @@ static void watch_places(struct members *m, bool hurry)
 
 	for (size_t i = 0; i < count; i++) {
 		const struct member_place *p = member_places_at(m->places, i);
-		bool by_http = m->settings->probe == PROBE_KIND_HTTP;
+		bool by_http = m->settings->probing.kind == PROBE_KIND_HTTP;
 
 		addr_format_ip(&p->addr, hosts[i]);
 		places[i] = (struct observer_place){
@@ -248,7 +248,7 @@ static void watch_places(struct members *m, bool hurry)
 			.addr = p->addr,
 			/* The name in a certificate; a check server is at the address. */
 			.host = by_http ? hosts[i] : p->host,
-			.port = m->settings->http_port,
+			.port = m->settings->probing.http_port,
 			.ask_now = ((struct server *)p->data)->is_asked,
 		};
 	}
@@ -461,13 +461,15 @@ static int start_observer(struct members *m, const struct dns_settings *dns)
 {
 	const struct members_settings *s = m->settings;
 	struct observer_settings settings = {
-		.probe = {.method = s->probe == PROBE_KIND_HTTP ? PROBE_BY_FLY : PROBE_BY_SQL,
-			  .conninfo = s->account,
+		.probe = {.method =
+				  s->probing.kind == PROBE_KIND_HTTP ? PROBE_BY_FLY : PROBE_BY_SQL,
+			  .conninfo = s->probing.account,
 			  .max_age_ms = MAX_AGE_MS,
-			  .interval_ms = s->interval_ms,
-			  .hurry_ms = s->interval_ms < HURRY_MS ? s->interval_ms : HURRY_MS,
-			  .timeout_ms = s->timeout_ms,
-			  .fall = (unsigned)s->fall,
+			  .interval_ms = s->probing.interval_ms,
+			  .hurry_ms = s->probing.interval_ms < HURRY_MS ? s->probing.interval_ms
+									: HURRY_MS,
+			  .timeout_ms = s->probing.timeout_ms,
+			  .fall = (unsigned)s->probing.fall,
 			  .max_connects = MAX_CONNECTS},
 		.dns = *dns,
 	};
@@ -478,7 +480,8 @@ static int start_observer(struct members *m, const struct dns_settings *dns)
 static int set_up(struct members *m, struct dns *dns, const struct dns_settings *dns_settings)
 {
 	const struct members_settings *s = m->settings;
-	struct election_settings election = {s->interval_ms, s->timeout_ms, (unsigned)s->fall};
+	struct election_settings election = {s->probing.interval_ms, s->probing.timeout_ms,
+					     (unsigned)s->probing.fall};
 	int r;
 
 	m->election = election_new(&election);

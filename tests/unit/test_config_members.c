@@ -64,12 +64,12 @@ static void test_members_alone_are_enough(void **state)
 	assert_members(&s, "a:5432");
 	assert_string_equal(c->store.backend, "postgres");
 	assert_string_equal(c->cluster_name, "");
-	assert_int_equal(c->members.probe, PROBE_KIND_HTTP);
-	assert_null(c->members.conninfo);
-	assert_int_equal(c->members.http_port, 5500);
-	assert_int_equal(c->members.interval_ms, 1000);
-	assert_int_equal(c->members.timeout_ms, 2000);
-	assert_int_equal(c->members.fall, 3);
+	assert_int_equal(c->members.probing.kind, PROBE_KIND_HTTP);
+	assert_null(c->members.probing.conninfo);
+	assert_int_equal(c->members.probing.http_port, 5500);
+	assert_int_equal(c->members.probing.interval_ms, 1000);
+	assert_int_equal(c->members.probing.timeout_ms, 2000);
+	assert_int_equal(c->members.probing.fall, 3);
 	assert_string_equal(c->listen.addresses.items[0], "127.0.0.1");
 	assert_true(c->workers > 0);
 	assert_string_equal(c->store_prefix, "stolon/cluster");
@@ -91,10 +91,10 @@ static void test_values_reach_the_module(void **state)
 	assert_runs(&s);
 	assert_string_equal(s.config.cluster_name, "c");
 	assert_string_equal(s.config.store.backend, "postgres");
-	assert_int_equal(m->http_port, 8008);
-	assert_int_equal(m->interval_ms, 100);
-	assert_int_equal(m->timeout_ms, 60000);
-	assert_int_equal(m->fall, 20);
+	assert_int_equal(m->probing.http_port, 8008);
+	assert_int_equal(m->probing.interval_ms, 100);
+	assert_int_equal(m->probing.timeout_ms, 60000);
+	assert_int_equal(m->probing.fall, 20);
 	end(&s);
 	start(&s,
 	      (const char *[]){"--probe-interval=60s", "--probe-timeout=100ms", "--probe-fall=1",
@@ -105,12 +105,12 @@ static void test_values_reach_the_module(void **state)
 			       "PGSPLICE_PROBE_HTTP_PORT=tcp://10.0.0.1:80", NULL});
 	assert_runs(&s);
 	assert_members(&s, "b:1 c:5432");
-	assert_int_equal(m->probe, PROBE_KIND_POSTGRES);
-	assert_string_equal(m->conninfo, "user=x");
-	assert_int_equal(m->http_port, 5500);
-	assert_int_equal(m->interval_ms, 60000);
-	assert_int_equal(m->timeout_ms, 100);
-	assert_int_equal(m->fall, 1);
+	assert_int_equal(m->probing.kind, PROBE_KIND_POSTGRES);
+	assert_string_equal(m->probing.conninfo, "user=x");
+	assert_int_equal(m->probing.http_port, 5500);
+	assert_int_equal(m->probing.interval_ms, 60000);
+	assert_int_equal(m->probing.timeout_ms, 100);
+	assert_int_equal(m->probing.fall, 1);
 	assert_int_equal(s.config.direct.target, DIRECT_REPLICAS);
 	end(&s);
 }
@@ -392,12 +392,12 @@ static void test_how_they_are_asked(void **state)
 
 		start_members(&s, cases[i].args, cases[i].env);
 		assert_runs(&s);
-		if (m->probe != cases[i].probe)
-			fail_msg("case %zu: %d", i, (int)m->probe);
+		if (m->probing.kind != cases[i].probe)
+			fail_msg("case %zu: %d", i, (int)m->probing.kind);
 		if (cases[i].conninfo == NULL)
-			assert_null(m->conninfo);
+			assert_null(m->probing.conninfo);
 		else
-			assert_string_equal(m->conninfo, cases[i].conninfo);
+			assert_string_equal(m->probing.conninfo, cases[i].conninfo);
 		end(&s);
 	}
 }

@@ -1,0 +1,472 @@
+/* A Patroni cluster: its keys in the store say who holds the lock, the servers say
+ * themselves what they are, and the policy makes one of both.
+ *
+ *   store --> keys -> patroni_decode --+
+ *                                      +-> policy -> view
+ *   servers --> observer --> answers --+
+ *
+ * There is nobody to acknowledge to. The deadline of a route is the policy's: a view
+ * counts as read so long before it that control's deadline is the same. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "cluster/patroni_decode.h"
+#include "cluster/view_build.h"
+#include "control/patroni_servers.h"
+#include "control/source.h"
+#include "control/unwaited.h"
+#include "routing/patroni_policy.h"
+
+#define READ_EVERY_MS INT64_C(5000)
+#define READ_RETRY_MS 500
+#define TEXT_SIZE     300
+/* Patroni on Consul renews a lost session by deleting its keys and putting them anew. */
+#define CONSUL_DEBOUNCE_MS 2000
+
+struct patroni {
+	struct source source;
+	const struct patroni_settings *settings;
+	struct loop *loop;
+	watch_cb *cb;
+	void *arg;
+	struct store *store;
+	struct strbuf prefix; /* of all keys of the scope, with a slash at the end */
+	struct store_watch *watch;
+	struct store_request *read; /* NULL: none under way */
+	int64_t read_sent_ms;
+	uint64_t revision; /* of the newest listing taken */
+	struct patroni_servers *servers;
+	struct patroni_policy policy;
+	struct patroni_view *keys; /* the newest */
+	struct loop_timer tick;
+	struct loop_timer read_timer;
+	struct unwaited unwaited;
+	int64_t generation;
+	struct view *view; /* of the newest decision */
+	/* As logged or told last. */
+	bool has_decided;
+	enum patroni_reason reason;
+	uint64_t term;
+	bool is_store_out;
+	uint64_t problems;
+};
+
+static int64_t ttl_ms(const struct patroni *p)
+{
+	return p->keys == NULL ? 30 * MS_PER_S : patroni_view_config(p->keys)->ttl_s * MS_PER_S;
+}
+
+/* Views */
+
+static bool is_routed(const struct patroni_decision *d, const struct patroni_member *m)
+{
+	return d->member != NULL && strcmp(d->member, m->name) == 0;
+}
+
+/* A standby by its record, and by its own word unless it cannot be asked: a record may
+ * be one from before an outage. */
+static bool is_standby(const struct patroni *p, const struct patroni_member *m,
+		       const struct patroni_server *server)
+{
+	const struct patroni_leader *leader = patroni_view_leader(p->keys);
+
+	if (!m->is_decodable || m->role != PATRONI_ROLE_REPLICA ||
+	    m->state != PATRONI_STATE_RUNNING || strcmp(leader->name, m->name) == 0)
+		return false;
+	return !server->has_said || server->is_in_recovery;
+}
+
+static struct view_member describe(const struct patroni *p, const struct patroni_decision *d,
+				   const struct patroni_member *m,
+				   const struct patroni_server *server, char port[static 8])
+{
+	bool routed = is_routed(d, m);
+	bool standby = !routed && is_standby(p, m, server);
+	uint64_t position = server->position != 0 ? server->position
+			    : m->replay_lsn != 0  ? m->replay_lsn
+						  : m->wal_position;
+
+	snprintf(port, 8, "%u", m->address.count > 0 ? m->address.hosts[0].port : 0);
+	return (struct view_member){
+		.uid = m->name,
+		.keeper_uid = m->name,
+		.role = routed    ? "master"
+			: standby ? "standby"
+				  : "",
+		.followed_uid = standby ? "leader" : "",
+		.listen_address = m->address.count > 0 ? m->address.hosts[0].host : "",
+		.port = port,
+		.healthy = routed || patroni_member_serves_reads(p->keys, m, -1),
+		.generation = 1, /* what it is, it has said itself */
+		.current_generation = 1,
+		.timeline = m->timeline,
+		.wal_position = position,
+		.lag_ms = server->delay_ms,
+	};
+}
+
+static struct view *make_view(struct patroni *p, const struct patroni_decision *d)
+{
+	size_t count = p->keys == NULL ? 0 : patroni_view_member_count(p->keys);
+	struct view_member *members = calloc(count + 1, sizeof(*members));
+	char(*ports)[8] = calloc(count + 1, sizeof(*ports));
+	struct view *view = NULL;
+	struct view_draft draft = {
+		.leader_uid = d->member == NULL ? "" : d->member,
+		.generation = ++p->generation,
+		.check_interval_ns = READ_EVERY_MS * NS_PER_MS,
+		.proxy_timeout_ns = ttl_ms(p) * NS_PER_MS,
+		.members = members,
+		.holds_new_clients = d->hold_new_clients,
+	};
+
+	for (size_t i = 0; members != NULL && ports != NULL && i < count; i++) {
+		const struct patroni_member *m = patroni_view_member_at(p->keys, i);
+		const struct patroni_server *server = patroni_servers_find(p->servers, m->name);
+		if (server != NULL)
+			members[draft.member_count++] = describe(p, d, m, server, ports[i]);
+	}
+	if (members == NULL || ports == NULL || view_build(&draft, &view) < 0)
+		view = NULL;
+	free(members);
+	free(ports);
+	return view;
+}
+
+static void tell(struct patroni *p, const struct patroni_decision *d)
+{
+	struct watch_update update = {.outcome = WATCH_VIEW, .text = ""};
+
+	update.read_sent_ms = d->member == NULL ? clock_boot_ms() : d->valid_until_ms - ttl_ms(p);
+	update.view = make_view(p, d);
+	if (update.view == NULL) {
+		/* Nothing new: the route that there is ends by itself. */
+		update.outcome = WATCH_UNREACHABLE;
+		update.text = err_text(-ENOMEM);
+	}
+	view_unref(&p->view);
+	p->view = update.view;
+	p->cb(&update, p->arg);
+}
+
+static void log_decision(struct patroni *p, const struct patroni_decision *d)
+{
+	char term[24];
+
+	if (p->has_decided && p->reason == d->reason && p->term == d->term)
+		return;
+	p->has_decided = true;
+	p->reason = d->reason;
+	p->term = d->term;
+	snprintf(term, sizeof(term), "%" PRIu64, d->term);
+	log_info("patroni", log_text("reason", patroni_reason_name(d->reason)),
+		 log_text("holder", p->keys == NULL ? NULL : patroni_view_leader(p->keys)->name),
+		 log_text("member", d->member), log_text("address", d->address),
+		 log_text("term", term));
+}
+
+static void react(struct patroni *p)
+{
+	struct patroni_decision d = patroni_policy_decide(&p->policy, clock_boot_ms());
+	int64_t delay_ms = d.look_again_ms - clock_boot_ms();
+
+	log_decision(p, &d);
+	patroni_servers_follow(p->servers, p->keys, d.wishes, d.wish_count);
+	if (d.look_again_ms != INT64_MAX)
+		loop_timer_start(&p->tick, delay_ms);
+	else
+		loop_timer_stop(&p->tick);
+	tell(p, &d);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct patroni *p = arg;
+
+	patroni_policy_tick(&p->policy, clock_boot_ms());
+	react(p);
+}
+
+/* What servers answer */
+
+static enum patroni_answer answer_of(const struct probe_result *result)
+{
+	switch (result->outcome) {
+	case PROBE_WRITABLE:
+		return PATRONI_ANSWER_WRITABLE;
+	case PROBE_READ_ONLY:
+	case PROBE_IN_RECOVERY:
+		return PATRONI_ANSWER_READ_ONLY;
+	case PROBE_STARTING:
+	case PROBE_REFUSED:
+	case PROBE_LOST:
+		return PATRONI_ANSWER_REFUSED;
+	case PROBE_UNREACHABLE:
+	case PROBE_TIMEOUT:
+		return PATRONI_ANSWER_UNREACHABLE;
+	case PROBE_AUTH:
+	case PROBE_PROTOCOL:
+	case PROBE_ERROR:
+		break;
+	}
+	return PATRONI_ANSWER_NONE;
+}
+
+static void on_server_news(const struct patroni_server *server, const struct probe_result *result,
+			   void *arg)
+{
+	struct patroni *p = arg;
+	struct patroni_probe probe = {
+		.member = server->name,
+		.address = server->address,
+		.answer = answer_of(result),
+		.sent_ms = result->sent_ms,
+		.timeline = result->timeline_is_exact ? result->timeline : 0,
+		.system_id = result->system_id,
+	};
+
+	patroni_policy_probe(&p->policy, &probe, clock_boot_ms());
+	react(p);
+}
+
+static void on_servers_changed(void *arg)
+{
+	react(arg);
+}
+
+/* What the store has */
+
+static void log_problems(struct patroni *p)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < patroni_view_problem_count(p->keys); i++) {
+		for (const char *c = patroni_view_problem_at(p->keys, i); *c != '\0'; c++)
+			sum = sum * 31 + (unsigned char)*c;
+	}
+	if (sum == p->problems)
+		return;
+	p->problems = sum;
+	for (size_t i = 0; i < patroni_view_problem_count(p->keys); i++)
+		log_warn("patroni: a key cannot be understood",
+			 log_text("problem", patroni_view_problem_at(p->keys, i)));
+}
+
+/* Keys in the store's order: what is older than what was taken already is dropped. */
+static void take_listing(struct patroni *p, const struct store_listing *listing,
+			 int64_t read_sent_ms)
+{
+	struct patroni_key *keys = calloc(listing->count + 1, sizeof(*keys));
+	struct patroni_view *view = NULL;
+
+	if (listing->revision < p->revision || keys == NULL) {
+		free(keys);
+		return;
+	}
+	p->revision = listing->revision;
+	for (size_t i = 0; i < listing->count; i++) {
+		const struct store_item *item = &listing->items[i];
+		keys[i] = (struct patroni_key){item->key,          item->data,
+					       item->size,         item->create_revision,
+					       item->mod_revision, item->is_held};
+	}
+	int r = patroni_decode(keys, listing->count, p->settings->citus_group, &view);
+	free(keys);
+	if (r < 0)
+		return; /* as if it had not been read */
+	patroni_view_unref(&p->keys);
+	p->keys = view;
+	log_problems(p);
+	patroni_policy_view(&p->policy, view, read_sent_ms, clock_boot_ms());
+	react(p);
+}
+
+static void read_again(struct patroni *p, int64_t delay_ms)
+{
+	loop_timer_start(&p->read_timer, delay_ms);
+}
+
+static void on_listed(int error, const char *text, const struct store_listing *listing, void *arg)
+{
+	struct patroni *p = arg;
+
+	p->read = NULL;
+	read_again(p, error < 0 ? READ_RETRY_MS : READ_EVERY_MS);
+	if (error == 0) {
+		if (p->is_store_out)
+			log_info("patroni: the store answers again");
+		p->is_store_out = false;
+		take_listing(p, listing, p->read_sent_ms);
+		return;
+	}
+	if (!p->is_store_out)
+		log_error("patroni: the store cannot be read", log_text("error", text));
+	p->is_store_out = true;
+	patroni_policy_store_lost(&p->policy, clock_boot_ms());
+	react(p);
+}
+
+static void on_read_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct patroni *p = arg;
+
+	if (p->read != NULL)
+		return;
+	p->read_sent_ms = clock_boot_ms();
+	if (store_list(p->store, p->prefix.data, on_listed, p, &p->read) < 0)
+		read_again(p, READ_RETRY_MS);
+}
+
+static void on_changed(const struct store_update *update, void *arg)
+{
+	struct patroni *p = arg;
+
+	if (update->is_fresh)
+		patroni_policy_store_back(&p->policy, clock_boot_ms());
+	take_listing(p, &update->listing, 0);
+}
+
+/* The seam to control */
+
+/* Reads go by a clock of their own: an outage of the store is no failed check as long
+ * as the leader vouches for itself. */
+static int patroni_read(struct source *source)
+{
+	struct patroni *p = (struct patroni *)source;
+
+	if (p->read == NULL && p->keys == NULL)
+		read_again(p, 0);
+	else
+		loop_timer_start(&p->tick, 0);
+	return 0;
+}
+
+static int patroni_acknowledge(struct source *source, int64_t generation, int64_t proxy_timeout_ns,
+			       store_done_cb *cb, void *arg)
+{
+	return unwaited_done(&((struct patroni *)source)->unwaited, cb, arg);
+}
+
+static int patroni_withdraw(struct source *source, store_done_cb *cb, void *arg)
+{
+	return unwaited_done(&((struct patroni *)source)->unwaited, cb, arg);
+}
+
+static void patroni_stop(struct source *source)
+{
+	struct patroni *p = (struct patroni *)source;
+
+	patroni_servers_free(&p->servers);
+	store_request_cancel(&p->read);
+	store_watch_stop(&p->watch);
+	loop_timer_stop(&p->tick);
+	loop_timer_stop(&p->read_timer);
+}
+
+static void patroni_free(struct source *source)
+{
+	struct patroni *p = (struct patroni *)source;
+
+	patroni_stop(source);
+	unwaited_deinit(&p->unwaited);
+	store_close(&p->store);
+	patroni_policy_deinit(&p->policy);
+	patroni_view_unref(&p->keys);
+	view_unref(&p->view);
+	strbuf_deinit(&p->prefix);
+	free(p);
+}
+
+static const struct source_ops patroni_ops = {
+	.read = patroni_read,
+	.acknowledge = patroni_acknowledge,
+	.withdraw = patroni_withdraw,
+	.stop = patroni_stop,
+	.free = patroni_free,
+};
+
+/* "/service/SCOPE/", with one slash between parts. */
+static int make_prefix(struct patroni *p)
+{
+	const struct patroni_settings *s = p->settings;
+	char *end;
+
+	int r = strbuf_printf(&p->prefix, "/%s/%s/", s->namespace_, s->scope);
+	if (r < 0)
+		return r;
+	end = p->prefix.data;
+	for (const char *c = p->prefix.data; *c != '\0'; c++) {
+		if (*c != '/' || end == p->prefix.data || end[-1] != '/')
+			*end++ = *c;
+	}
+	*end = '\0';
+	p->prefix.size = (size_t)(end - p->prefix.data);
+	return 0;
+}
+
+static void init_policy(struct patroni *p)
+{
+	static const enum patroni_confirm confirm[] = {
+		[CONFIRM_AUTO] = PATRONI_CONFIRM_AUTO,
+		[CONFIRM_ALWAYS] = PATRONI_CONFIRM_ALWAYS,
+		[CONFIRM_NEVER] = PATRONI_CONFIRM_NEVER,
+	};
+	const struct patroni_settings *s = p->settings;
+	struct patroni_policy_settings settings = {
+		.confirm = confirm[s->confirm],
+		.store_outage = s->strict_outage ? PATRONI_OUTAGE_STRICT : PATRONI_OUTAGE_CONFIRM,
+		.debounce_ms = strcmp(s->store.backend, "consul") == 0 ? CONSUL_DEBOUNCE_MS : 0,
+	};
+
+	patroni_policy_init(&p->policy, &settings);
+}
+
+static int set_up(struct patroni *p, struct dns *dns, const struct dns_settings *dns_settings,
+		  const char **ret_problem)
+{
+	int r = make_prefix(p);
+
+	if (r == 0)
+		r = patroni_servers_new(&p->settings->probing, p->loop, dns, dns_settings,
+					p->settings->store.timeout_ms, on_server_news,
+					on_servers_changed, p, &p->servers);
+	if (r == 0)
+		r = store_open(&p->settings->store, p->loop, dns, &p->store, ret_problem);
+	if (r < 0)
+		return r;
+	*ret_problem = "cannot watch Patroni's keys: bad scope or namespace";
+	return store_watch_tree_start(p->store, p->prefix.data, on_changed, p, &p->watch);
+}
+
+int source_patroni_new(const struct patroni_settings *settings, struct loop *loop, struct dns *dns,
+		       const struct dns_settings *dns_settings, watch_cb *cb, void *arg,
+		       struct source **ret_source, const char **ret_problem)
+{
+	struct patroni *p = calloc(1, sizeof(*p));
+
+	*ret_problem = "cannot start asking Patroni's members";
+	if (p == NULL)
+		return -ENOMEM;
+	p->source.ops = &patroni_ops;
+	p->source.proxy_uid = "";
+	p->settings = settings;
+	p->loop = loop;
+	p->cb = cb;
+	p->arg = arg;
+	loop_timer_init(&p->tick, loop, on_tick, p);
+	loop_timer_init(&p->read_timer, loop, on_read_timer, p);
+	unwaited_init(&p->unwaited, loop);
+	init_policy(p);
+	int r = set_up(p, dns, dns_settings, ret_problem);
+	if (r < 0)
+		patroni_free(&p->source);
+	else
+		*ret_source = &p->source;
+	return r;
+}
