@@ -40,8 +40,7 @@ class Member(PostgresServer):
 
     def init(self):
         super().init()
-        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
-            f.write(_SETTINGS)
+        self.configure(_SETTINGS)
 
     def start(self):
         _starter.submit(super().start).result()
@@ -63,16 +62,20 @@ class Member(PostgresServer):
     def in_recovery(self):
         return self.query("select pg_is_in_recovery()")[0]
 
-    def kill(self):
-        """All of the server at once, as when its machine is lost."""
+    def signal_all(self, number):
+        """The server and all its sessions at once."""
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children",
                   encoding="ascii") as f:
             children = [int(pid) for pid in f.read().split()]
         for pid in [self.process.pid, *children]:
             try:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
             except ProcessLookupError:
                 pass
+
+    def kill(self):
+        """All of the server at once, as when its machine is lost."""
+        self.signal_all(signal.SIGKILL)
         self.process.wait(20)
 
     def follow(self, leader):
@@ -94,8 +97,7 @@ class Member(PostgresServer):
                       "--source-server=" + leader.dsn())
         except subprocess.CalledProcessError:
             return False
-        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
-            f.write(f"port = {self.port}\n")
+        self.take_place()
         return True
 
     def catch_up(self, leader):

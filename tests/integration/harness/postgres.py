@@ -13,7 +13,6 @@ from .ports import free_port
 from .wait import wait_until
 
 _SETTINGS = """
-listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 fsync = off
 synchronous_commit = off
@@ -61,6 +60,9 @@ def give_to_postgres(folder):
 
 
 class PostgresServer:
+    address = "127.0.0.1"
+    listen_addresses = None  # when these are others, or more
+
     def __init__(self, folder, name):
         self.data = os.path.join(folder, name)
         self.log = os.path.join(folder, name + ".log")
@@ -76,14 +78,23 @@ class PostgresServer:
     def init(self):
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync",
                   "-E", "UTF8")
+        self.configure(_SETTINGS)
+        self.take_place()
+
+    def configure(self, settings):
+        """From the next start on, unless it is told to reload."""
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
-            f.write(_SETTINGS + f"port = {self.port}\n")
+            f.write(settings + "\n")
+
+    def take_place(self):
+        """In a folder that may be another server's copy."""
+        self.configure(f"listen_addresses = '{self.listen_addresses or self.address}'\n"
+                       f"port = {self.port}")
 
     def clone(self, leader):
         self._run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast",
                   "--no-sync", "-d", leader.dsn())
-        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
-            f.write(f"port = {self.port}\n")
+        self.take_place()
 
     def start(self):
         with open(self.log, "ab") as log:
@@ -98,10 +109,13 @@ class PostgresServer:
                               check=False).returncode == 0
 
     def dsn(self, port=None):
-        return f"host=127.0.0.1 port={port or self.port} user=postgres dbname=postgres"
+        """Of the server, or of a proxy at this port."""
+        host = self.address if port is None else "127.0.0.1"
+        return f"host={host} port={port or self.port} user=postgres dbname=postgres"
 
     def sql(self, statement, port=None):
-        return psql(statement, port or self.port)
+        return psql(statement, port or self.port,
+                    host=self.address if port is None else "127.0.0.1")
 
     def promote(self):
         self.sql("select pg_promote()")
@@ -117,11 +131,11 @@ class PostgresServer:
             self.process.wait(20)
 
 
-def psql(statement, port, timeout=60):
+def psql(statement, port, timeout=60, host="127.0.0.1"):
     """The result of one statement as text; raises CalledProcessError if it fails."""
     result = subprocess.run(
         ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d",
-         f"host=127.0.0.1 port={port} user=postgres dbname=postgres", "-c", statement],
+         f"host={host} port={port} user=postgres dbname=postgres", "-c", statement],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
     if result.returncode != 0:
         raise subprocess.CalledProcessError(result.returncode, result.args, result.stdout,
