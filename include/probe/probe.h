@@ -24,7 +24,9 @@ struct probe_settings {
 	int64_t hurry_ms;                   /* the same while hurrying */
 	int64_t timeout_ms;                 /* for one question */
 	unsigned fall;                      /* that many failures in a row: is_down; at least 1 */
-	unsigned max_connects; /* questions under way that need a new connection; at least 1 */
+	/* Questions under way that need a new connection; at least 1. A quarter of them is
+	 * only for servers that have answered, and have not failed twice since. */
+	unsigned max_connects;
 };
 
 struct probe_place {

@@ -2,7 +2,8 @@
  *
  * RESTING until its timer, ASKING until the answer; in between QUEUED when a new
  * connection is needed and enough of them are being made already. Servers that
- * answer keep theirs, so those that hang never hold them up. */
+ * answer keep theirs; when one loses it there is room that those that do not answer
+ * cannot take. So those that hang never hold up the others. */
 #include "probe/probe.h"
 
 #include <errno.h>
@@ -42,6 +43,7 @@ struct probe_server {
 	int64_t asked_ms;
 	bool connects; /* ASKING: counted in probe->connects */
 	bool answered; /* last time: HTTP has a connection as well, then */
+	bool is_known; /* has answered, and not failed twice in a row since */
 	unsigned failures;
 	void *arg;
 };
@@ -83,11 +85,13 @@ static void ask(struct probe_server *s, bool connects)
 
 static void ask_queued(struct probe *p)
 {
-	struct list *node;
+	unsigned most = p->settings.max_connects;
 
-	while (p->connects < p->settings.max_connects &&
-	       (node = list_first(&p->servers[SERVER_QUEUED])) != NULL)
-		ask(CONTAINER_OF(node, struct probe_server, node), true);
+	list_for_each_safe (node, &p->servers[SERVER_QUEUED]) {
+		struct probe_server *s = CONTAINER_OF(node, struct probe_server, node);
+		if (p->connects < (s->is_known ? most : most - most / 4))
+			ask(s, true);
+	}
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -139,6 +143,7 @@ static void take_result(struct probe_server *s, const struct probe_result *resul
 		s->failures = 0;
 	else if (verdict == PROBE_DOWN)
 		s->failures++;
+	s->is_known = s->answered || (s->is_known && s->failures < 2);
 	rest(s, result->outcome);
 	ask_queued(p);
 	const struct probe_news news = {

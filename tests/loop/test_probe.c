@@ -276,14 +276,15 @@ static void test_only_so_many_connects_are_under_way(void **state)
 	struct stand *s = *state;
 
 	s->hangs = true;
-	add(s, 0, 4, &s->rig->server);
+	add(s, 0, 3, &s->rig->server);
 	run_for(s, 60);
-	assert_int_equal(s->accepted, 4);
-	add(s, 4, SERVERS, &s->rig->server);
+	assert_int_equal(s->accepted, 3);
+	/* The fourth is for those that have answered once. */
+	add(s, 3, SERVERS, &s->rig->server);
 	run_for(s, 60);
-	assert_int_equal(s->accepted, 4);
+	assert_int_equal(s->accepted, 3);
 	/* Those that go make room. */
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		probe_remove(&s->members[i].server);
 		s->members[i].results++;
 	}
@@ -309,6 +310,16 @@ static void test_those_that_hang_do_not_hold_up_those_that_answer(void **state)
 	run_for(s, 300);
 	assert_true(s->members[0].results >= before + 3);
 	assert_int_equal(s->members[SERVERS - 1].answers, 0);
+	/* Nor those whose connection ends. */
+	unsigned accepted = s->accepted;
+	before = s->members[0].answers + s->members[1].answers;
+	for (size_t i = 0; i < accepted; i++) {
+		close(s->fds[i]);
+		s->fds[i] = -1;
+	}
+	run_for(s, 100);
+	assert_int_equal(s->accepted, accepted + 2);
+	assert_true(s->members[0].answers + s->members[1].answers >= before + 2);
 	/* Each of them comes to its turn. */
 	run_until_results(s, SERVERS, 1);
 	assert_int_equal(s->members[SERVERS - 1].outcome, PROBE_TIMEOUT);
