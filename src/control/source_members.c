@@ -68,6 +68,20 @@ static int64_t window_ms(const struct members_settings *s)
 	return s->probing.interval_ms + s->probing.fall * s->probing.timeout_ms;
 }
 
+/* NULL for a name that leads nowhere. The election has them in our order; were that once
+ * not so, for lack of memory, they are searched. */
+static struct member_place *place_of(const struct members *m, size_t index)
+{
+	const char *address = election_member_at(m->election, index)->address;
+
+	if (index < member_places_count(m->places)) {
+		struct member_place *p = member_places_at(m->places, index);
+		if (strcmp(p->text, address) == 0)
+			return p;
+	}
+	return *address == '\0' ? NULL : member_places_find(m->places, address);
+}
+
 /* Views */
 
 static const char *role_of(const struct election_member *member, const struct server *server)
@@ -140,7 +154,7 @@ static struct view *make_view(struct members *m, const struct election_decision 
 
 	for (size_t i = 0; i < election_member_count(m->election); i++) {
 		const struct election_member *member = election_member_at(m->election, i);
-		const struct member_place *place = member_places_find(m->places, member->address);
+		const struct member_place *place = place_of(m, i);
 		if (place == NULL || draft.member_count == MEMBER_MAX_PLACES)
 			continue; /* a name that leads nowhere */
 		members[draft.member_count] = describe(member, place, &texts[draft.member_count]);
@@ -215,7 +229,7 @@ static void log_alarms(struct members *m)
 {
 	for (size_t i = 0; i < election_member_count(m->election); i++) {
 		const struct election_member *member = election_member_at(m->election, i);
-		const struct member_place *p = member_places_find(m->places, member->address);
+		const struct member_place *p = place_of(m, i);
 		struct server *server = p == NULL ? NULL : p->data;
 		bool is_alarming = election_role_is_alarming(member->role);
 
@@ -263,7 +277,7 @@ static void follow_wishes(struct members *m, const struct election_decision *d)
 
 	for (size_t i = 0; i < election_member_count(m->election); i++) {
 		const struct election_member *member = election_member_at(m->election, i);
-		struct member_place *p = member_places_find(m->places, member->address);
+		struct member_place *p = place_of(m, i);
 		struct server *server = p == NULL ? NULL : p->data;
 		if (server == NULL || server->is_asked == member->ask_now)
 			continue;
