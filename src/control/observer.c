@@ -74,11 +74,14 @@ static void on_probe(const struct probe_news *news, void *arg)
 	n->result = *news->result;
 	n->failures = news->failures;
 	n->is_down = news->is_down;
-	n->next = atomic_load_explicit(&o->news, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&o->news, &n->next, n, memory_order_release,
-						      memory_order_relaxed))
-		;
-	wakeup_ring(&o->to_control);
+	struct observer_news *before = atomic_load_explicit(&o->news, memory_order_relaxed);
+	do
+		n->next = before;
+	while (!atomic_compare_exchange_weak_explicit(&o->news, &before, n, memory_order_release,
+						      memory_order_relaxed));
+	/* Behind others that control has not taken yet, it has been rung for those. */
+	if (before == NULL)
+		wakeup_ring(&o->to_control);
 }
 
 static void watched_free(struct watched *w)

@@ -125,11 +125,15 @@ static void rest(struct probe_server *s, enum probe_outcome outcome)
 {
 	struct probe *p = s->probe;
 	int64_t tenth = interval_ms(p) / 10;
-	int64_t delay = s->asked_ms + interval_ms(p) - tenth + random_below(p, 2 * tenth + 1) -
-			clock_boot_ms();
+	int64_t due_ms = s->asked_ms + interval_ms(p) - tenth + random_below(p, 2 * tenth + 1);
 
+	/* Several in one turn: of a hundred, each would wake two threads by itself. */
+	if (tenth > 0)
+		due_ms = (due_ms + tenth / 2) / tenth * tenth;
+	if (wants_confirmation(s, outcome))
+		due_ms = 0;
 	set_state(s, SERVER_RESTING);
-	loop_timer_start(&s->timer, wants_confirmation(s, outcome) ? 0 : delay);
+	loop_timer_start(&s->timer, due_ms - clock_boot_ms());
 }
 
 static void take_result(struct probe_server *s, const struct probe_result *result)
