@@ -40,6 +40,9 @@ void patroni_servers_free(struct patroni_servers **servers);
 void patroni_servers_follow(struct patroni_servers *servers, const struct patroni_view *view,
 			    const struct patroni_wish *wishes, size_t wish_count);
 
+/* Changes when what a server is, or where it is, does; not with its position. */
+uint64_t patroni_servers_digest(const struct patroni_servers *servers);
+
 /* NULL: not asked. */
 const struct patroni_server *patroni_servers_find(const struct patroni_servers *servers,
 						  const char *name);

@@ -236,6 +236,19 @@ static uint64_t add_to_digest(uint64_t sum, const void *data, size_t size)
 	return sum;
 }
 
+uint64_t patroni_servers_digest(const struct patroni_servers *servers)
+{
+	uint64_t sum = servers->plan;
+
+	list_for_each (node, &servers->servers) {
+		const struct server *s = CONTAINER_OF(node, struct server, node);
+		sum = add_to_digest(sum, &s->id, sizeof(s->id));
+		sum = add_to_digest(sum, &s->known.has_said, sizeof(s->known.has_said));
+		sum = add_to_digest(sum, &s->known.is_in_recovery, sizeof(s->known.is_in_recovery));
+	}
+	return sum;
+}
+
 static void plan(struct patroni_servers *p, bool hurry)
 {
 	struct observer_place places[MAX_ASKED];

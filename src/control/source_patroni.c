@@ -25,6 +25,7 @@
 
 #define READ_EVERY_MS INT64_C(5000)
 #define READ_RETRY_MS 500
+#define TELL_EVERY_MS 500
 #define TEXT_SIZE     300
 /* Patroni on Consul renews a lost session by deleting its keys and putting them anew. */
 #define CONSUL_DEBOUNCE_MS 2000
@@ -41,6 +42,7 @@ struct patroni {
 	struct store_request *read; /* NULL: none under way */
 	int64_t read_sent_ms;
 	uint64_t revision; /* of the newest listing taken */
+	uint64_t listings; /* taken so far */
 	struct patroni_servers *servers;
 	struct patroni_policy policy;
 	struct patroni_view *keys; /* the newest */
@@ -54,7 +56,14 @@ struct patroni {
 	enum patroni_reason reason;
 	uint64_t term;
 	bool is_store_out;
-	uint64_t problems;
+	uint64_t problems; /* a digest of them */
+	/* What was told last, and when. */
+	bool held;
+	bool told_route;
+	uint64_t told_term;
+	uint64_t told_listing;
+	uint64_t told_servers;
+	int64_t told_ms;
 };
 
 static int64_t ttl_ms(const struct patroni *p)
@@ -139,6 +148,26 @@ static struct view *make_view(struct patroni *p, const struct patroni_decision *
 	return view;
 }
 
+/* While a change is pending, servers answer many times a second: what is new is told at
+ * once, that time goes on now and then. */
+static bool is_worth_telling(struct patroni *p, const struct patroni_decision *d)
+{
+	int64_t now_ms = clock_boot_ms();
+	uint64_t servers = patroni_servers_digest(p->servers);
+
+	if (p->told_ms != 0 && p->told_listing == p->listings && p->told_servers == servers &&
+	    p->held == d->hold_new_clients && p->told_term == d->term &&
+	    p->told_route == (d->member != NULL) && now_ms - p->told_ms < TELL_EVERY_MS)
+		return false;
+	p->told_listing = p->listings;
+	p->told_servers = servers;
+	p->held = d->hold_new_clients;
+	p->told_term = d->term;
+	p->told_route = d->member != NULL;
+	p->told_ms = now_ms;
+	return true;
+}
+
 static void tell(struct patroni *p, const struct patroni_decision *d)
 {
 	struct watch_update update = {.outcome = WATCH_VIEW, .text = ""};
@@ -182,7 +211,8 @@ static void react(struct patroni *p)
 		loop_timer_start(&p->tick, delay_ms);
 	else
 		loop_timer_stop(&p->tick);
-	tell(p, &d);
+	if (is_worth_telling(p, &d))
+		tell(p, &d);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -282,6 +312,7 @@ static void take_listing(struct patroni *p, const struct store_listing *listing,
 		return; /* as if it had not been read */
 	patroni_view_unref(&p->keys);
 	p->keys = view;
+	p->listings++;
 	log_problems(p);
 	patroni_policy_view(&p->policy, view, read_sent_ms, clock_boot_ms());
 	react(p);

@@ -177,7 +177,7 @@ def test_lost_leader_is_replaced(cluster, proxy):
         took = change_leader(cluster, writer, lambda leader: leader.kill())
     finally:
         writer.stop()
-        old.start()
+        old.start_anew()
     assert writer.read_only == 0
     assert took < 1
     cluster.wait_until_healthy()

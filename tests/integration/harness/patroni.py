@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import urllib.request
 
 import psycopg2
@@ -126,6 +125,11 @@ class PatroniMember:
                     pass
         self.process.wait(20)
 
+    def start_anew(self):
+        """As a new machine of the same name."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.start()
+
     def close(self):
         if self.process is None:
             return
@@ -190,17 +194,23 @@ class PatroniCluster:
             )[0] == len(self.members) - 1
         wait_until(healthy, timeout, self.logs, step=0.2)
 
-    def switchover(self, to=None):
-        """Asks for it; returns at once with (old, time of the request)."""
+    def switchover(self, timeout=30):
+        """To any other member; asks again while Patroni finds none ready."""
         old = self.leader()
-        target = to or next(m for m in self.members if m is not old)
+        target = next(m for m in self.members if m is not old)
         body = json.dumps({"leader": old.name, "candidate": target.name}).encode()
-        began = time.monotonic()
-        request = urllib.request.Request(f"http://127.0.0.1:{old.api_port}/switchover", body,
-                                         {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            reply.read()
-        return old, target, began
+
+        def accepted():
+            request = urllib.request.Request(f"http://127.0.0.1:{old.api_port}/switchover", body,
+                                             {"Content-Type": "application/json"})
+            try:
+                with urllib.request.urlopen(request, timeout=60) as reply:
+                    return reply.read()
+            except OSError as error:
+                refusals.append(str(error))
+                return False
+        refusals = []
+        wait_until(accepted, timeout, lambda: f"{refusals[-3:]}\n{self.logs()}", step=0.5)
 
     def close(self):
         for m in self.members:
