@@ -29,7 +29,7 @@ BUILDS = {
 FUZZ_OPTIONS = ["--buildtype=debugoptimized", "-Dfuzz=true", "-Db_lundef=false"]
 FUZZ_SECONDS = 60
 
-INTEGRATION_LIMIT_S = {False: 900, True: 3600}
+INTEGRATION_LIMIT_S = {False: 1200, True: 5400}
 SOAK_S = {False: 30, True: 600}  # for each way to move bytes
 OTHER_LIMIT_S = {False: 300, True: 3600}
 

@@ -210,7 +210,7 @@ def test_leader_changes_leave_nothing_behind(make_members, start_pgsplice, chang
     grown = proxy.memory_kb() - memory
     print(f"\n{request.node.name}: {1000 * took / changes:.0f} ms a change, RssAnon {memory} kB "
           f"and {grown:+} kB")
-    assert grown < 300
+    assert grown < 100
     for member in members.all:
         wait_until(lambda m=member: not m.server.live(), what="sessions that are over")
 
