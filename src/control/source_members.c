@@ -13,12 +13,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "cluster/view_build.h"
-#include "control/member_places.h"
-#include "control/observer.h"
-#include "control/source.h"
-#include "control/unwaited.h"
-#include "routing/election.h"
+#include "members_private.h"
 
 #define HURRY_MS     50
 #define MAX_CONNECTS 16
@@ -27,163 +22,13 @@
 #define MAX_AGE_MS 60000
 #define TEXT_SIZE  300
 
-/* What a server said last: the data of its place. */
-struct server {
-	bool was_standby;
-	uint64_t position;
-	bool has_delay;
-	int64_t delay_ms;
-	bool is_asked; /* once more, now; by the plan in force */
-	bool has_said; /* anything; then */
-	enum probe_outcome said;
-	enum election_role alarm; /* as logged last; UNKNOWN: none */
-};
-
-struct members {
-	struct source source;
-	const struct members_settings *settings;
-	struct loop *loop;
-	watch_cb *cb;
-	void *arg;
-	struct observer *observer;
-	struct election *election;
-	struct loop_timer tick;
-	struct loop_timer read_done; /* never inside the call */
-	struct unwaited unwaited;
-	bool is_read_due;
-	bool has_decided; /* the first time */
-	bool hurry;       /* by the plan in force */
-	int64_t generation;
-	struct view *view;      /* of the newest decision */
-	uint64_t told;          /* a digest of what was told last, */
-	int64_t told_ms;        /* when, */
-	int64_t valid_until_ms; /* and until when that is valid */
-	uint64_t term;          /* as logged last, as is the next */
-	enum election_reason reason;
-	struct member_places *places;
-};
-
-static int64_t window_ms(const struct members_settings *s)
-{
-	return s->probing.interval_ms + s->probing.fall * s->probing.timeout_ms;
-}
-
-/* NULL for a name that leads nowhere. The election has them in our order; were that once
- * not so, for lack of memory, they are searched. */
-static struct member_place *place_of(const struct members *m, size_t index)
-{
-	const char *address = election_member_at(m->election, index)->address;
-
-	if (index < member_places_count(m->places)) {
-		struct member_place *p = member_places_at(m->places, index);
-		if (strcmp(p->text, address) == 0)
-			return p;
-	}
-	return *address == '\0' ? NULL : member_places_find(m->places, address);
-}
-
-/* Views */
-
-static const char *role_of(const struct election_member *member, const struct server *server)
-{
-	switch (member->role) {
-	case ELECTION_ROLE_LEADER:
-	case ELECTION_ROLE_WRITABLE:
-	case ELECTION_ROLE_STALE:
-		return "master";
-	case ELECTION_ROLE_STANDBY:
-		return "standby";
-	case ELECTION_ROLE_UNKNOWN:
-	case ELECTION_ROLE_UNASKABLE:
-	case ELECTION_ROLE_DOWN:
-		/* It has not said anything else since. */
-		return server->was_standby ? "standby" : "";
-	case ELECTION_ROLE_STARTING:
-	case ELECTION_ROLE_READ_ONLY:
-	case ELECTION_ROLE_AHEAD:
-	case ELECTION_ROLE_OTHER_SYSTEM:
-		break;
-	}
-	return "";
-}
-
-struct member_texts {
-	char host[ADDR_TEXT_SIZE];
-	char port[8];
-};
-
-static struct view_member describe(const struct election_member *member,
-				   const struct member_place *place, struct member_texts *texts)
-{
-	struct server *server = place->data;
-	const char *role = role_of(member, server);
-	bool is_standby = strcmp(role, "standby") == 0;
-
-	server->was_standby = is_standby;
-	addr_format_ip(&place->addr, texts->host);
-	snprintf(texts->port, sizeof(texts->port), "%u", addr_port(&place->addr));
-	return (struct view_member){
-		.uid = place->text,
-		.keeper_uid = place->name,
-		.role = role,
-		.followed_uid = is_standby ? "leader" : "",
-		.listen_address = texts->host,
-		.port = texts->port,
-		.healthy = member->role == ELECTION_ROLE_STANDBY ||
-			   member->role == ELECTION_ROLE_LEADER,
-		.generation = 1, /* what it is, it has said itself */
-		.current_generation = 1,
-		.timeline = member->timeline,
-		.wal_position = server->position,
-		.lag_ms = server->has_delay ? server->delay_ms : -1,
-	};
-}
-
-static struct view *make_view(struct members *m, const struct election_decision *d)
-{
-	struct view_member members[MEMBER_MAX_PLACES];
-	struct member_texts texts[MEMBER_MAX_PLACES];
-	struct view *view = NULL;
-	struct view_draft draft = {
-		.leader_uid = d->leader == NULL ? "" : d->leader->address,
-		.generation = ++m->generation,
-		.check_interval_ns = m->settings->probing.interval_ms * NS_PER_MS,
-		.proxy_timeout_ns = window_ms(m->settings) * NS_PER_MS,
-		.members = members,
-	};
-
-	for (size_t i = 0; i < election_member_count(m->election); i++) {
-		const struct election_member *member = election_member_at(m->election, i);
-		const struct member_place *place = place_of(m, i);
-		if (place == NULL || draft.member_count == MEMBER_MAX_PLACES)
-			continue; /* a name that leads nowhere */
-		members[draft.member_count] = describe(member, place, &texts[draft.member_count]);
-		draft.member_count++;
-	}
-	return view_build(&draft, &view) < 0 ? NULL : view;
-}
-
-/* Of all that is worth telling at once: who leads, and what each member is. */
-static uint64_t digest(const struct members *m, const struct election_decision *d)
-{
-	uint64_t sum = d->term * 2 + (d->leader != NULL);
-
-	for (size_t i = 0; i < election_member_count(m->election); i++) {
-		const struct election_member *member = election_member_at(m->election, i);
-		sum = sum * UINT64_C(0x100000001b3) + (uint64_t)member->role;
-		for (const char *c = member->address; *c != '\0'; c++)
-			sum = sum * UINT64_C(0x100000001b3) + (unsigned char)*c;
-	}
-	return sum;
-}
-
 /* Every answer may change positions and move the deadline on; once in a while is often
  * enough for that. */
 static bool is_worth_telling(const struct members *m, const struct election_decision *d)
 {
 	int64_t pause_ms = m->settings->probing.interval_ms / 2;
 
-	return m->is_read_due || m->told_ms == 0 || digest(m, d) != m->told ||
+	return m->is_read_due || m->told_ms == 0 || members_digest(m, d) != m->told ||
 	       d->valid_until_ms < m->valid_until_ms || clock_boot_ms() - m->told_ms >= pause_ms;
 }
 
@@ -194,8 +39,8 @@ static void tell(struct members *m)
 	struct watch_update update = {.outcome = WATCH_VIEW, .text = ""};
 
 	update.read_sent_ms =
-		d->leader == NULL ? clock_boot_ms() : d->valid_until_ms - window_ms(m->settings);
-	update.view = make_view(m, d);
+		d->leader == NULL ? clock_boot_ms() : d->valid_until_ms - members_window_ms(m);
+	update.view = members_make_view(m, d);
 	if (update.view == NULL) {
 		/* Nothing new: the route that there is ends by itself. */
 		update.outcome = WATCH_UNREACHABLE;
@@ -203,7 +48,7 @@ static void tell(struct members *m)
 	}
 	view_unref(&m->view);
 	m->view = update.view;
-	m->told = digest(m, d);
+	m->told = members_digest(m, d);
 	m->told_ms = clock_boot_ms();
 	m->valid_until_ms = d->valid_until_ms;
 	m->is_read_due = false;
@@ -229,7 +74,7 @@ static void log_alarms(struct members *m)
 {
 	for (size_t i = 0; i < election_member_count(m->election); i++) {
 		const struct election_member *member = election_member_at(m->election, i);
-		const struct member_place *p = place_of(m, i);
+		const struct member_place *p = members_place_of(m, i);
 		struct server *server = p == NULL ? NULL : p->data;
 		bool is_alarming = election_role_is_alarming(member->role);
 
@@ -277,7 +122,7 @@ static void follow_wishes(struct members *m, const struct election_decision *d)
 
 	for (size_t i = 0; i < election_member_count(m->election); i++) {
 		const struct election_member *member = election_member_at(m->election, i);
-		struct member_place *p = place_of(m, i);
+		struct member_place *p = members_place_of(m, i);
 		struct server *server = p == NULL ? NULL : p->data;
 		if (server == NULL || server->is_asked == member->ask_now)
 			continue;
