@@ -12,8 +12,8 @@
 const struct member_entry *balancer_pick(const struct member_set *set, unsigned rules,
 					 uint64_t *random_state);
 /* The same for a session that has tried some already: tried has the bits of their places
- * in the set (modulo 64). NULL once there is nobody else. */
+ * in the set (modulo 32). NULL once there is nobody else. */
 const struct member_entry *balancer_pick_other(const struct member_set *set, unsigned rules,
-					       uint64_t tried, uint64_t *random_state);
+					       uint32_t tried, uint64_t *random_state);
 
 #endif

@@ -59,8 +59,8 @@ struct session_list {
 	struct loop_timer settle;    /* for keepalive; runs while sessions are OPEN */
 	struct loop_timer sweep;     /* for lost peers; runs while sessions are SETTLED */
 	int swept;                   /* sessions looked at in this sweep */
-	uint64_t next_id;            /* of a session: next_id, then id_step more each */
-	uint64_t id_step;
+	uint32_t next_id;            /* of a session: next_id, then id_step more each */
+	uint32_t id_step;
 	bool holds;         /* the last review found sessions to hold */
 	bool shutting_down; /* cuts are for CLOSE_SHUTDOWN */
 	struct session_stats stats;
@@ -78,8 +78,8 @@ struct session_list {
 
 MUST_CHECK int session_list_init(struct session_list *list, struct loop *loop,
 				 const struct session_settings *settings,
-				 const struct session_host *host, uint64_t first_id,
-				 uint64_t id_step);
+				 const struct session_host *host, uint32_t first_id,
+				 uint32_t id_step);
 /* Ends what still drains; frees it with the loop, which must be ended after this. */
 void session_list_deinit(struct session_list *list);
 

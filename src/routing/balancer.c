@@ -70,7 +70,7 @@ static const struct member_entry *less_loaded(const struct draw *draw, uint64_t 
 }
 
 const struct member_entry *balancer_pick_other(const struct member_set *set, unsigned rules,
-					       uint64_t tried, uint64_t *random_state)
+					       uint32_t tried, uint64_t *random_state)
 {
 	struct draw draw = {0};
 
@@ -78,7 +78,7 @@ const struct member_entry *balancer_pick_other(const struct member_set *set, uns
 		return NULL;
 	for (size_t i = 0; i < set->count; i++) {
 		const struct member_entry *entry = &set->entries[i];
-		if (entry->takes_new && (rules & 1U << entry->rule) && !(tried >> i % 64 & 1) &&
+		if (entry->takes_new && (rules & 1U << entry->rule) && !(tried >> i % 32 & 1) &&
 		    keeps_up(&draw, entry))
 			add(&draw, entry, set->balance, random_state);
 	}

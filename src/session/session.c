@@ -241,7 +241,7 @@ static unsigned rules_now(const struct snapshot *snapshot)
 	       (snapshot_is_open(snapshot, now_ms) ? BIT(MEMBER_FENCED) : 0);
 }
 
-static const struct member_entry *pick_member(struct session_list *list, uint64_t tried)
+static const struct member_entry *pick_member(struct session_list *list, uint32_t tried)
 {
 	return balancer_pick_other(list->snapshot->members, rules_now(list->snapshot), tried,
 				   &list->random_state);
@@ -250,7 +250,7 @@ static const struct member_entry *pick_member(struct session_list *list, uint64_
 static void start_connect(struct session *s)
 {
 	session_count_server(s);
-	int r = connector_start(s->list->loop, s->target, may_connect, on_connected, s,
+	int r = connector_start(s->list->loop, session_target(s), may_connect, on_connected, s,
 				&s->connector);
 	if (r < 0) {
 		session_uncount_server(s);
@@ -260,8 +260,8 @@ static void start_connect(struct session *s)
 
 static void take_member(struct session *s, const struct member_entry *entry)
 {
+	s->is_direct = true;
 	s->member = member_ref(entry->member);
-	s->target = target_ref(entry->member->target);
 	s->rule = entry->rule;
 	s->term = s->list->snapshot->term;
 	/* One that hangs must leave time for others. */
@@ -277,18 +277,17 @@ static bool try_next_member(struct session *s)
 {
 	const struct session_list *list = s->list;
 
-	if (s->member == NULL)
+	if (!s->is_direct)
 		return false;
 	if (!atomic_exchange_explicit(&s->member->failed, true, memory_order_relaxed))
 		list->host->member_failed(list->host->arg);
 	const struct member_entry *failed = member_set_find(list->snapshot->members, s->member);
 	if (failed != NULL)
-		s->tried |= UINT64_C(1) << (failed - list->snapshot->members->entries) % 64;
+		s->tried |= UINT32_C(1) << (failed - list->snapshot->members->entries) % 32;
 	const struct member_entry *next = pick_member(s->list, s->tried);
 	if (next == NULL)
 		return false;
 	member_unref(&s->member);
-	target_unref(&s->target);
 	take_member(s, next);
 	start_connect(s);
 	return true;
@@ -307,7 +306,8 @@ static void on_connected(int error, int fd, const struct addr *local, void *arg)
 	struct session *s = arg;
 	struct connector *connector = TAKE_PTR(s->connector);
 
-	s->server_index = (uint8_t)connector_address(connector);
+	if (!s->is_direct)
+		s->server_index = connector_address(connector);
 	if (error < 0) {
 		connector_free(&connector);
 		session_uncount_server(s);
@@ -315,6 +315,8 @@ static void on_connected(int error, int fd, const struct addr *local, void *arg)
 			session_end(s, connect_failure(error));
 		return;
 	}
+	if (s->is_direct)
+		s->awaited = 0; /* nothing is left to be tried */
 	s->server.fd = fd;
 	s->server.local_port = addr_port(local);
 	session_set_state(s, SESSION_OPEN);
@@ -376,7 +378,7 @@ static void start_on(struct session_list *list, const struct member_entry *entry
 		return;
 	s->is_first = is_first;
 	if (!is_first)
-		s->tried = UINT64_MAX; /* a cancel is for this one: the others have theirs */
+		s->tried = UINT32_MAX; /* a cancel is for this one: the others have theirs */
 	take_member(s, entry);
 	start_connect(s);
 }

@@ -68,7 +68,7 @@ static void wait_for(struct session *s, size_t size)
 {
 	int value = (int)size;
 
-	s->awaited = (uint16_t)size;
+	s->awaited = (uint32_t)size;
 	(void)setsockopt(s->client.fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
 }
 

@@ -6,6 +6,7 @@
  * unread input would discard what is still on its way to it. Until then the
  * session drains, and its server socket still counts for the barrier. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -36,7 +37,7 @@ static void log_end(struct session *s)
 
 	if (!session_list_may_log(s->list, &skipped))
 		return;
-	snprintf(title, sizeof(title), "session %llu: closed", (unsigned long long)s->id);
+	snprintf(title, sizeof(title), "session %" PRIu32 ": closed", s->id);
 	log_info(title, log_text("reason", close_reason_label(s->reason)),
 		 log_text("by", close_side_label(close_reason_side(s->reason))),
 		 log_text("client", addr_format(&s->client_addr, client)),
@@ -58,8 +59,10 @@ static void session_finish(struct session *s)
 	pump_deinit(&s->to_client, &s->list->tools);
 	session_stats_add(&s->list->stats.closed[s->reason], 1);
 	log_end(s);
-	target_unref(&s->target);
-	member_unref(&s->member);
+	if (s->is_direct)
+		member_unref(&s->member);
+	else
+		target_unref(&s->target);
 	session_list_bury(s);
 	s->list->host->ended(s->list->host->arg);
 }
@@ -68,8 +71,8 @@ void session_abort_server(struct session *s)
 {
 	int *fd = s->connector != NULL ? connector_fd(s->connector) : &s->server.fd;
 
-	if (s->connector != NULL)
-		s->server_index = (uint8_t)connector_address(s->connector);
+	if (s->connector != NULL && !s->is_direct)
+		s->server_index = connector_address(s->connector);
 	/* The event is deleted after the close, by session_cut(): the other
 	 * sessions' server sides come first. libevent allows that as long as the
 	 * number is not used again in this loop before. */

@@ -24,7 +24,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg);
 
 int session_list_init(struct session_list *list, struct loop *loop,
 		      const struct session_settings *settings, const struct session_host *host,
-		      uint64_t first_id, uint64_t id_step)
+		      uint32_t first_id, uint32_t id_step)
 {
 	*list = (struct session_list){
 		.loop = loop,
@@ -83,7 +83,7 @@ void session_count_server(struct session *s)
 	s->counted = true;
 	add(&s->list->servers, 1);
 	add(&s->list->fenced, obeys_time(s->rule));
-	if (s->member != NULL)
+	if (s->is_direct)
 		atomic_fetch_add_explicit(&s->member->sessions, 1, memory_order_relaxed);
 }
 
@@ -94,7 +94,7 @@ void session_uncount_server(struct session *s)
 	s->counted = false;
 	add(&s->list->servers, -1);
 	add(&s->list->fenced, -obeys_time(s->rule));
-	if (s->member != NULL)
+	if (s->is_direct)
 		atomic_fetch_sub_explicit(&s->member->sessions, 1, memory_order_relaxed);
 }
 
@@ -256,13 +256,13 @@ static enum close_reason reason_of_cut(const struct session_list *list, const st
 		return CLOSE_SHUTDOWN;
 	if (obeys_time(s->rule) && now_ms >= now->valid_until_ms)
 		return CLOSE_DEADLINE;
-	if (s->member != NULL && s->rule != MEMBER_FENCED)
+	if (s->is_direct && s->rule != MEMBER_FENCED)
 		return CLOSE_MEMBER_CHANGED;
 	/* The members follow the data a moment before the route does. */
 	if (now->target == NULL || now->term != s->term ||
-	    (s->member != NULL && target_has_addr(now->target, session_server_addr(s))))
+	    (s->is_direct && target_has_addr(now->target, session_server_addr(s))))
 		return CLOSE_LEADER_CHANGED;
-	return s->member != NULL ? CLOSE_MEMBER_CHANGED : CLOSE_ADDRESS_GONE;
+	return s->is_direct ? CLOSE_MEMBER_CHANGED : CLOSE_ADDRESS_GONE;
 }
 
 enum permission session_permission(const struct session *s, const struct addr *server,
@@ -270,7 +270,7 @@ enum permission session_permission(const struct session *s, const struct addr *s
 {
 	const struct snapshot *now = s->list->snapshot;
 
-	if (s->member != NULL)
+	if (s->is_direct)
 		return snapshot_permits_member(now, s->member, s->rule, s->term, now_ms);
 	return snapshot_permits(now, s->term, server, now_ms) ? PERMISSION_FULL : PERMISSION_NONE;
 }
@@ -280,7 +280,7 @@ static bool review(struct session *s, int64_t now_ms)
 {
 	switch (session_permission(s, session_server_addr(s), now_ms)) {
 	case PERMISSION_FULL:
-		if (s->member != NULL)
+		if (s->is_direct)
 			session_obey(s,
 				     member_set_find(s->list->snapshot->members, s->member)->rule);
 		return true;

@@ -18,7 +18,7 @@ struct endpoint {
 struct session {
 	struct list node; /* in the list of its state, among those being cut, or the dead */
 	struct session_list *list;
-	uint64_t id;
+	uint32_t id; /* in the log; they begin anew after 2^32 */
 	enum session_state state : 8;
 	enum close_reason reason : 8; /* once it is known */
 	bool counted : 1;             /* among the list's open server sockets */
@@ -26,16 +26,24 @@ struct session {
 	bool server_shut : 1;         /* our FIN to the server was sent */
 	bool client_shut : 1;
 	bool client_ended_first : 1;
-	/* On the direct port: */
+	bool is_direct : 1;        /* of the direct port; there: */
 	enum member_rule rule : 8; /* that it obeys; MEMBER_FENCED on the leader's port */
 	bool is_first : 1;         /* the client's first packet is still to be looked at */
-	uint16_t awaited;          /* bytes of that packet; 0: it need not be waited for */
-	uint8_t server_index;      /* of its address in target->addrs */
+	union {
+		/* While CONNECTING, of the direct port: the places, modulo 32, of members
+		 * that could not be connected to. */
+		uint32_t tried;
+		/* After that, of the direct port: bytes of the first packet; 0: it need not
+		 * be waited for. */
+		uint32_t awaited;
+		uint32_t server_index; /* of the leader's address in target->addrs */
+	};
 	struct addr client_addr;
 	uint64_t term;
-	struct target *target;
-	struct member *member; /* NULL: of the leader's port */
-	uint64_t tried;        /* places of members that could not be connected to */
+	union {
+		struct target *target; /* the leader */
+		struct member *member; /* is_direct */
+	};
 	int64_t started_ms;
 	int64_t until_ms;            /* of a connect, of being held or of draining */
 	struct connector *connector; /* while CONNECTING */
@@ -45,9 +53,16 @@ struct session {
 	struct endpoint server;
 };
 
+static inline struct target *session_target(const struct session *s)
+{
+	return s->is_direct ? s->member->target : s->target;
+}
+
 /* Where the server is, or is being looked for. */
 static inline const struct addr *session_server_addr(const struct session *s)
 {
+	if (s->is_direct)
+		return &s->member->target->addrs[0]; /* it has no other */
 	return &s->target->addrs[s->connector != NULL ? connector_address(s->connector)
 						      : s->server_index];
 }

@@ -7,12 +7,21 @@ from harness.direct import DirectStage
 from harness.etcd_server import EtcdServer
 from harness.failover import Cluster
 from harness.keeper import Members
+from harness.ports import release_ports, taken_ports
 from harness.shim import Shim
 
 
 def pytest_configure(config):
     binary()
     config.addinivalue_line("markers", "full: long; only with tests/run --full")
+
+
+@pytest.fixture(autouse=True)
+def ports():
+    """What servers of the whole run have taken before stays theirs."""
+    mark = taken_ports()
+    yield
+    release_ports(mark)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_check_server_that_ends_is_down_at_once(make_members, start_pgsplice):
     closed = time.monotonic()
     assert end_of(client) == "rst"
     assert time.monotonic() - closed < INTERVAL_S + SLACK_S
-    assert proxy.find_log("answer=refused")
+    proxy.wait_for_log("answer=refused")
 
 
 def test_a_leader_is_led_to_only_while_a_majority_answers(make_members, start_pgsplice):

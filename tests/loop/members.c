@@ -168,7 +168,8 @@ void assert_counters(struct members *m)
 			assert_int_equal(s->state == SESSION_HELD,
 					 is_open && s->rule == MEMBER_HELD);
 			for (size_t i = 0; i < m->count; i++)
-				on[i] += is_open && s->member == m->entries[i].member;
+				on[i] += is_open && s->is_direct &&
+					 s->member == m->entries[i].member;
 		}
 	}
 	assert_int_equal(atomic_load(&list->servers), servers);

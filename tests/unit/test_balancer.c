@@ -223,7 +223,7 @@ static void test_least_spreads_sessions_evenly(void **state)
 	for (size_t members = 3; members <= 7; members += 4) {
 		check_least_spreads(members, 1, 2);
 		check_least_spreads(members, 1, 1); /* workers that begin alike */
-		check_least_spreads(members, UINT64_MAX, 0x8000000000000000);
+		check_least_spreads(members, UINT32_MAX, 0x8000000000000000);
 	}
 }
 
@@ -289,7 +289,7 @@ static void test_a_large_set_is_used_as_a_whole(void **state)
 
 static void test_any_state_will_do_to_begin_with(void **state)
 {
-	static const uint64_t states[] = {0, 1, 2, 3, UINT64_MAX, 0x8000000000000000};
+	static const uint64_t states[] = {0, 1, 2, 3, UINT32_MAX, 0x8000000000000000};
 	struct fixture f = setup(MEMBER_RANDOM, 4);
 
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
@@ -308,7 +308,7 @@ static void test_others_are_those_not_tried(void **state)
 
 	for (size_t b = 0; b < ARRAY_LEN(balances); b++) {
 		struct fixture f = setup(balances[b], 6);
-		uint64_t tried = 0;
+		uint32_t tried = 0;
 
 		f.set->entries[1].takes_new = false;
 		f.set->entries[2].rank = 1;
@@ -325,7 +325,7 @@ static void test_others_are_those_not_tried(void **state)
 			tried |= bit;
 		}
 		assert_null(balancer_pick_other(f.set, AS_OPEN, tried, &f.random));
-		assert_null(balancer_pick_other(f.set, AS_OPEN, UINT64_MAX, &f.random));
+		assert_null(balancer_pick_other(f.set, AS_OPEN, UINT32_MAX, &f.random));
 		assert_null(balancer_pick_other(NULL, AS_OPEN, 0, &f.random));
 		teardown(&f);
 	}

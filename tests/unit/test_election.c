@@ -431,7 +431,7 @@ static void test_what_is_wrong_is_named(void **state)
 static void test_more_systems_than_are_remembered(void **state)
 {
 	struct election *e = election_new(&script_settings);
-	char event[20];
+	char event[40];
 	script_set_members(e, "ac", 1000);
 	script_answer(e, "c=r1", 1000);
 	for (int i = 1; i <= 20; i++) {

@@ -1,7 +1,7 @@
 """Ports that no other test run on this machine takes at the same time.
 
-Each is held by a lock on a file until this process ends. They lie below the
-range from which the kernel picks ports for outgoing connections."""
+Each is held by a lock on a file until it is released, or this process ends. They lie
+below the range from which the kernel picks ports for outgoing connections."""
 
 import fcntl
 import os
@@ -42,3 +42,15 @@ def free_port():
             continue
         _locks.append(fd)
         return port
+
+
+def taken_ports():
+    """A mark for release_ports()."""
+    return len(_locks)
+
+
+def release_ports(mark):
+    """Those that were taken since: a run has more tests than descriptors."""
+    for fd in _locks[mark:]:
+        os.close(fd)
+    del _locks[mark:]
