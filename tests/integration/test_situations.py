@@ -64,7 +64,7 @@ def test_unreachable_store_cuts_at_the_timeout_and_closes_the_listener_if_asked(
     assert_cut_at_deadline(stage, client, lost_at)
     if stop_listening:
         stage.proxy.wait_for_log("listening no more")
-        assert probe(stage.proxy.port) == "refused"
+        wait_for_probe(stage.proxy.port, "refused")  # the workers let go a moment later
     else:
         assert probe(stage.proxy.port) == "closed"
     stage.store.bring_back()
