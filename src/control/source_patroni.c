@@ -15,138 +15,13 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/strbuf.h"
 #include "cluster/patroni_decode.h"
-#include "cluster/view_build.h"
-#include "control/patroni_servers.h"
-#include "control/source.h"
-#include "control/unwaited.h"
-#include "routing/patroni_policy.h"
+#include "patroni_private.h"
 
-#define READ_EVERY_MS INT64_C(5000)
 #define READ_RETRY_MS 500
 #define TELL_EVERY_MS 500
-#define TEXT_SIZE     300
 /* Patroni on Consul renews a lost session by deleting its keys and putting them anew. */
 #define CONSUL_DEBOUNCE_MS 2000
-
-struct patroni {
-	struct source source;
-	const struct patroni_settings *settings;
-	struct loop *loop;
-	watch_cb *cb;
-	void *arg;
-	struct store *store;
-	struct strbuf prefix; /* of all keys of the scope, with a slash at the end */
-	struct store_watch *watch;
-	struct store_request *read; /* NULL: none under way */
-	int64_t read_sent_ms;
-	uint64_t revision; /* of the newest listing taken */
-	uint64_t listings; /* taken so far */
-	struct patroni_servers *servers;
-	struct patroni_policy policy;
-	struct patroni_view *keys; /* the newest */
-	struct loop_timer tick;
-	struct loop_timer read_timer;
-	struct unwaited unwaited;
-	int64_t generation;
-	struct view *view; /* of the newest decision */
-	/* As logged or told last. */
-	bool has_decided;
-	enum patroni_reason reason;
-	uint64_t term;
-	bool is_store_out;
-	uint64_t problems; /* a digest of them */
-	/* What was told last, and when. */
-	bool held;
-	bool told_route;
-	uint64_t told_term;
-	uint64_t told_listing;
-	uint64_t told_servers;
-	int64_t told_ms;
-};
-
-static int64_t ttl_ms(const struct patroni *p)
-{
-	return p->keys == NULL ? 30 * MS_PER_S : patroni_view_config(p->keys)->ttl_s * MS_PER_S;
-}
-
-/* Views */
-
-static bool is_routed(const struct patroni_decision *d, const struct patroni_member *m)
-{
-	return d->member != NULL && strcmp(d->member, m->name) == 0;
-}
-
-/* A standby by its record, and by its own word unless it cannot be asked: a record may
- * be one from before an outage. */
-static bool is_standby(const struct patroni *p, const struct patroni_member *m,
-		       const struct patroni_server *server)
-{
-	const struct patroni_leader *leader = patroni_view_leader(p->keys);
-
-	if (!m->is_decodable || m->role != PATRONI_ROLE_REPLICA ||
-	    m->state != PATRONI_STATE_RUNNING || strcmp(leader->name, m->name) == 0)
-		return false;
-	return !server->has_said || server->is_in_recovery;
-}
-
-static struct view_member describe(const struct patroni *p, const struct patroni_decision *d,
-				   const struct patroni_member *m,
-				   const struct patroni_server *server, char port[static 8])
-{
-	bool routed = is_routed(d, m);
-	bool standby = !routed && is_standby(p, m, server);
-	uint64_t position = server->position != 0 ? server->position
-			    : m->replay_lsn != 0  ? m->replay_lsn
-						  : m->wal_position;
-
-	snprintf(port, 8, "%u", m->address.count > 0 ? m->address.hosts[0].port : 0);
-	return (struct view_member){
-		.uid = m->name,
-		.keeper_uid = m->name,
-		.role = routed    ? "master"
-			: standby ? "standby"
-				  : "",
-		.followed_uid = standby ? "leader" : "",
-		.listen_address = m->address.count > 0 ? m->address.hosts[0].host : "",
-		.port = port,
-		.healthy = routed || patroni_member_serves_reads(p->keys, m, -1),
-		.generation = 1, /* what it is, it has said itself */
-		.current_generation = 1,
-		.timeline = m->timeline,
-		.wal_position = position,
-		.lag_ms = server->delay_ms,
-	};
-}
-
-static struct view *make_view(struct patroni *p, const struct patroni_decision *d)
-{
-	size_t count = p->keys == NULL ? 0 : patroni_view_member_count(p->keys);
-	struct view_member *members = calloc(count + 1, sizeof(*members));
-	char(*ports)[8] = calloc(count + 1, sizeof(*ports));
-	struct view *view = NULL;
-	struct view_draft draft = {
-		.leader_uid = d->member == NULL ? "" : d->member,
-		.generation = ++p->generation,
-		.check_interval_ns = READ_EVERY_MS * NS_PER_MS,
-		.proxy_timeout_ns = ttl_ms(p) * NS_PER_MS,
-		.members = members,
-		.holds_new_clients = d->hold_new_clients,
-	};
-
-	for (size_t i = 0; members != NULL && ports != NULL && i < count; i++) {
-		const struct patroni_member *m = patroni_view_member_at(p->keys, i);
-		const struct patroni_server *server = patroni_servers_find(p->servers, m->name);
-		if (server != NULL)
-			members[draft.member_count++] = describe(p, d, m, server, ports[i]);
-	}
-	if (members == NULL || ports == NULL || view_build(&draft, &view) < 0)
-		view = NULL;
-	free(members);
-	free(ports);
-	return view;
-}
 
 /* While a change is pending, servers answer many times a second: what is new is told at
  * once, that time goes on now and then. */
@@ -157,7 +32,8 @@ static bool is_worth_telling(struct patroni *p, const struct patroni_decision *d
 
 	if (p->told_ms != 0 && p->told_listing == p->listings && p->told_servers == servers &&
 	    p->held == d->hold_new_clients && p->told_term == d->term &&
-	    p->told_route == (d->member != NULL) && now_ms - p->told_ms < TELL_EVERY_MS)
+	    p->told_route == (d->member != NULL) && d->valid_until_ms >= p->told_valid_until_ms &&
+	    now_ms - p->told_ms < TELL_EVERY_MS)
 		return false;
 	p->told_listing = p->listings;
 	p->told_servers = servers;
@@ -165,6 +41,7 @@ static bool is_worth_telling(struct patroni *p, const struct patroni_decision *d
 	p->told_term = d->term;
 	p->told_route = d->member != NULL;
 	p->told_ms = now_ms;
+	p->told_valid_until_ms = d->valid_until_ms;
 	return true;
 }
 
@@ -172,8 +49,9 @@ static void tell(struct patroni *p, const struct patroni_decision *d)
 {
 	struct watch_update update = {.outcome = WATCH_VIEW, .text = ""};
 
-	update.read_sent_ms = d->member == NULL ? clock_boot_ms() : d->valid_until_ms - ttl_ms(p);
-	update.view = make_view(p, d);
+	update.read_sent_ms =
+		d->member == NULL ? clock_boot_ms() : d->valid_until_ms - patroni_ttl_ms(p);
+	update.view = patroni_make_view(p, d);
 	if (update.view == NULL) {
 		/* Nothing new: the route that there is ends by itself. */
 		update.outcome = WATCH_UNREACHABLE;
@@ -328,7 +206,7 @@ static void on_listed(int error, const char *text, const struct store_listing *l
 	struct patroni *p = arg;
 
 	p->read = NULL;
-	read_again(p, error < 0 ? READ_RETRY_MS : READ_EVERY_MS);
+	read_again(p, error < 0 ? READ_RETRY_MS : PATRONI_READ_EVERY_MS);
 	if (error == 0) {
 		if (p->is_store_out)
 			log_info("patroni: the store answers again");

@@ -4,7 +4,6 @@ until it is clear, then taken and served rightly."""
 import json
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -88,7 +87,6 @@ def test_another_cluster_behind_the_same_address(own_etcd, own_stage, tmp_path):
         other.kill()
 
 
-@pytest.mark.skipif(shutil.which("etcdctl") is None, reason="etcdctl is not installed")
 def test_a_snapshot_restored(own_etcd, own_stage, tmp_path):
     """The past: another leader, a lower revision, our key with a lease that may be
     gone. What it says is what counts, once taken."""

@@ -115,6 +115,7 @@ def test_names_that_lead_nowhere_count_for_the_majority(placed, names, start_pgs
     wait_for_address(proxy.port, LEADER, 15)
 
 
+# /etc/hosts can be replaced for one process only where we may mount; root, as in CI, may.
 @pytest.mark.skipif(not HostFiles.is_possible(), reason="needs root and mount namespaces")
 def test_hosts_file_that_changes_counts(placed, start_pgsplice, tmp_path):
     files = HostFiles(str(tmp_path))

@@ -84,6 +84,7 @@ def test_alias_and_long_answer_of_a_real_server(stage, start_nsd):
     assert server.connections
 
 
+# /etc/hosts can be replaced for one process only where we may mount; root, as in CI, may.
 needs_mounts = pytest.mark.skipif(not HostFiles.is_possible(),
                                   reason="needs root and mount namespaces")
 

@@ -89,6 +89,7 @@ def test_path_exists(path):
     assert (ROOT / path).exists()
 
 
+# A sanitizer keeps memory of its own: nothing could be said of ours.
 @pytest.mark.skipif("sanitize" in os.environ.get("PGSPLICE_BIN", ""), reason="not its own memory")
 def test_memory_at_the_start(opened):
     assert opened.proxy.memory_kb() <= 3 * 1024

@@ -12,6 +12,7 @@ IDLE_SESSIONS = 5000
 MOST_BYTES_EACH = 600
 DESCRIPTORS, MANY_SESSIONS = 20000, 9000
 
+# A sanitizer keeps memory of its own beside each allocation: nothing could be said of ours.
 pytestmark = pytest.mark.skipif(os.environ.get("PGSPLICE_SOAK_SANITIZED") == "1",
                                 reason="not its own memory")
 

@@ -1,0 +1,81 @@
+/* What the policy has decided, as a view that control takes like a sentinel's. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/view_build.h"
+#include "patroni_private.h"
+
+static bool is_routed(const struct patroni_decision *d, const struct patroni_member *m)
+{
+	return d->member != NULL && strcmp(d->member, m->name) == 0;
+}
+
+/* A standby by its record, and by its own word unless it cannot be asked: a record may
+ * be one from before an outage. */
+static bool is_standby(const struct patroni *p, const struct patroni_member *m,
+		       const struct patroni_server *server)
+{
+	const struct patroni_leader *leader = patroni_view_leader(p->keys);
+
+	if (!m->is_decodable || m->role != PATRONI_ROLE_REPLICA ||
+	    m->state != PATRONI_STATE_RUNNING || strcmp(leader->name, m->name) == 0)
+		return false;
+	return !server->has_said || server->is_in_recovery;
+}
+
+static struct view_member describe(const struct patroni *p, const struct patroni_decision *d,
+				   const struct patroni_member *m,
+				   const struct patroni_server *server, char port[static 8])
+{
+	bool routed = is_routed(d, m);
+	bool standby = !routed && is_standby(p, m, server);
+	uint64_t position = server->position != 0 ? server->position
+			    : m->replay_lsn != 0  ? m->replay_lsn
+						  : m->wal_position;
+
+	snprintf(port, 8, "%u", m->address.count > 0 ? m->address.hosts[0].port : 0);
+	return (struct view_member){
+		.uid = m->name,
+		.keeper_uid = m->name,
+		.role = routed    ? "master"
+			: standby ? "standby"
+				  : "",
+		.followed_uid = standby ? "leader" : "",
+		.listen_address = m->address.count > 0 ? m->address.hosts[0].host : "",
+		.port = port,
+		.healthy = routed || patroni_member_serves_reads(p->keys, m, -1),
+		.generation = 1, /* what it is, it has said itself */
+		.current_generation = 1,
+		.timeline = m->timeline,
+		.wal_position = position,
+		.lag_ms = server->delay_ms,
+	};
+}
+
+struct view *patroni_make_view(struct patroni *p, const struct patroni_decision *d)
+{
+	size_t count = p->keys == NULL ? 0 : patroni_view_member_count(p->keys);
+	struct view_member *members = calloc(count + 1, sizeof(*members));
+	char(*ports)[8] = calloc(count + 1, sizeof(*ports));
+	struct view *view = NULL;
+	struct view_draft draft = {
+		.leader_uid = d->member == NULL ? "" : d->member,
+		.generation = ++p->generation,
+		.check_interval_ns = PATRONI_READ_EVERY_MS * NS_PER_MS,
+		.proxy_timeout_ns = patroni_ttl_ms(p) * NS_PER_MS,
+		.members = members,
+		.holds_new_clients = d->hold_new_clients,
+	};
+
+	for (size_t i = 0; members != NULL && ports != NULL && i < count; i++) {
+		const struct patroni_member *m = patroni_view_member_at(p->keys, i);
+		const struct patroni_server *server = patroni_servers_find(p->servers, m->name);
+		if (server != NULL)
+			members[draft.member_count++] = describe(p, d, m, server, ports[i]);
+	}
+	if (members == NULL || ports == NULL || view_build(&draft, &view) < 0)
+		view = NULL;
+	free(members);
+	free(ports);
+	return view;
+}
