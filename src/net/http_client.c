@@ -16,10 +16,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "http_connection.h"
 #include "net/http_parser.h"
 #include "net/sock.h"
 
-#define MAX_IDLE      2
 #define READ_AT_ONCE  (256 * 1024)
 #define MAX_ADDRESSES 16
 
@@ -43,11 +43,6 @@ struct http_client {
 	unsigned tls_generation; /* of the idle connections and the watches */
 	struct list requests;
 	struct list idle; /* struct connection */
-};
-
-struct connection {
-	struct list node; /* among the idle, or alone */
-	struct bufferevent *bev;
 };
 
 struct http_request {
@@ -75,23 +70,6 @@ struct http_request {
 	struct connection *connection;
 	struct http_parser parser;
 };
-
-static void connection_free(struct connection **connection)
-{
-	struct connection *c = TAKE_PTR(*connection);
-
-	if (c == NULL)
-		return;
-	list_remove(&c->node);
-	if (c->bev != NULL) {
-		/* As if it had ended properly: else its session is not resumed. */
-		SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
-		if (ssl != NULL)
-			SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-		bufferevent_free(c->bev);
-	}
-	free(c);
-}
 
 static void request_free(struct loop_garbage *garbage)
 {
@@ -125,48 +103,15 @@ static void end_request(struct http_request *r, int error, const char *what)
 	r->ops->done(error, error < 0 ? text : "", status, r->arg);
 }
 
-/* Keeps the connection of a complete answer for the next request. */
-static void keep_connection(struct http_request *r)
-{
-	struct http_client *client = r->client;
-	size_t idle = 0;
-
-	list_for_each (node, &client->idle)
-		idle++;
-	if (!r->parser.keep_alive || idle >= MAX_IDLE ||
-	    evbuffer_get_length(bufferevent_get_input(r->connection->bev)) > 0)
-		return;
-	struct connection *c = TAKE_PTR(r->connection);
-	list_append(&client->idle, &c->node);
-}
-
 static void find_host(struct http_request *r);
 static void start_connecting(struct http_request *r);
-static void on_idle_read(struct bufferevent *bev, void *arg);
-static void on_idle_event(struct bufferevent *bev, short what, void *arg);
 
+/* The connection of a complete answer may serve the next request. */
 static void finish_answer(struct http_request *r)
 {
-	struct connection *c = r->connection;
-
-	keep_connection(r);
-	if (r->connection == NULL)
-		bufferevent_setcb(c->bev, on_idle_read, NULL, on_idle_event, c);
+	if (r->parser.keep_alive)
+		connection_keep(&r->connection, &r->client->idle);
 	end_request(r, 0, "");
-}
-
-static void on_idle_event(struct bufferevent *bev, short what, void *arg)
-{
-	struct connection *c = arg;
-
-	connection_free(&c);
-}
-
-static void on_idle_read(struct bufferevent *bev, void *arg)
-{
-	struct connection *c = arg; /* nobody has asked: it is out of step */
-
-	connection_free(&c);
 }
 
 static void try_anew(struct http_request *r)
@@ -305,39 +250,6 @@ static void send_request(struct http_request *r)
 		fail_soon(r, -ENOMEM);
 }
 
-#define BEV_OPTIONS (BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS)
-
-static struct bufferevent *new_tls_bufferevent(struct http_request *r)
-{
-	struct http_client *client = r->client;
-	SSL *ssl;
-
-	if (tls_peer_connect(client->peer, &ssl, r->tls_failure) < 0)
-		return NULL;
-	struct bufferevent *bev = bufferevent_openssl_socket_new(
-		client->loop->base, -1, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPTIONS);
-	if (bev == NULL)
-		SSL_free(ssl);
-	else
-		bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-	return bev;
-}
-
-static struct connection *connection_new(struct http_request *r)
-{
-	struct connection *c = calloc(1, sizeof(*c));
-
-	if (c == NULL)
-		return NULL;
-	list_init(&c->node);
-	c->bev = r->client->tls != NULL
-			 ? new_tls_bufferevent(r)
-			 : bufferevent_socket_new(r->client->loop->base, -1, BEV_OPTIONS);
-	if (c->bev == NULL)
-		connection_free(&c);
-	return c;
-}
-
 /* Tries the address at addr_index; the next one follows if it fails. */
 static void start_connecting(struct http_request *r)
 {
@@ -350,7 +262,7 @@ static void start_connecting(struct http_request *r)
 	/* None may use up the time of those behind it. */
 	if (r->addr_index + 1 < r->addr_count)
 		loop_timer_start(&r->next_address, r->timeout_ms / (int64_t)(r->addr_count + 1));
-	r->connection = connection_new(r);
+	r->connection = connection_new(r->client->loop, r->client->peer, r->tls_failure);
 	if (r->connection == NULL) {
 		fail_soon(r, -ENOMEM);
 		return;
@@ -460,14 +372,6 @@ static int compose(struct strbuf *text, const struct http_client *client,
 	return r;
 }
 
-static void close_idle_connections(struct http_client *client)
-{
-	list_for_each_safe (node, &client->idle) {
-		struct connection *idle = CONTAINER_OF(node, struct connection, node);
-		connection_free(&idle);
-	}
-}
-
 void http_client_refresh(struct http_client *client)
 {
 	if (client->tls == NULL)
@@ -476,7 +380,7 @@ void http_client_refresh(struct http_client *client)
 	if (client->tls_generation == tls_generation(client->tls))
 		return;
 	client->tls_generation = tls_generation(client->tls);
-	close_idle_connections(client);
+	connections_close(&client->idle);
 	list_for_each (node, &client->requests) {
 		struct http_request *r = CONTAINER_OF(node, struct http_request, node);
 		if (!r->is_watch || r->state != REQUEST_WAITING)
@@ -580,7 +484,7 @@ void http_client_free(struct http_client **client)
 		struct http_request *r = CONTAINER_OF(node, struct http_request, node);
 		http_request_cancel(&r);
 	}
-	close_idle_connections(c);
+	connections_close(&c->idle);
 	tls_peer_free(&c->peer);
 	free(c->host);
 	free(c);
