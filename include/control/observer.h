@@ -4,12 +4,18 @@
 #ifndef PGSPLICE_CONTROL_OBSERVER_H
 #define PGSPLICE_CONTROL_OBSERVER_H
 
+#include "control/source.h"
 #include "probe/probe.h"
 
 struct observer_settings {
 	struct probe_settings probe; /* without dns, which the observer has of its own */
 	struct dns_settings dns;
 };
+
+/* As the user wants servers asked; by_http: which check server that is. */
+struct observer_settings observer_settings_of(const struct probing *probing,
+					      enum probe_method by_http,
+					      const struct dns_settings *dns);
 
 /* Whom to ask. */
 struct observer_place {

@@ -12,6 +12,11 @@
 #include "net/wakeup.h"
 
 #define STOP_LIMIT_MS 200
+#define HURRY_MS      50
+#define MAX_CONNECTS  16
+/* A kept connection is replaced by a new one now and then: it would not show that the
+ * server takes no more of them. */
+#define MAX_AGE_MS 60000
 
 struct planned {
 	struct observer_place place;
@@ -166,6 +171,25 @@ static void *run_observer(void *arg)
 }
 
 /* Control thread */
+
+struct observer_settings observer_settings_of(const struct probing *probing,
+					      enum probe_method by_http,
+					      const struct dns_settings *dns)
+{
+	int64_t interval_ms = probing->interval_ms;
+
+	return (struct observer_settings){
+		.probe = {.method = probing->kind == PROBE_KIND_HTTP ? by_http : PROBE_BY_SQL,
+			  .conninfo = probing->account,
+			  .max_age_ms = MAX_AGE_MS,
+			  .interval_ms = interval_ms,
+			  .hurry_ms = interval_ms < HURRY_MS ? interval_ms : HURRY_MS,
+			  .timeout_ms = probing->timeout_ms,
+			  .fall = (unsigned)probing->fall,
+			  .max_connects = MAX_CONNECTS},
+		.dns = *dns,
+	};
+}
 
 static void on_observer_rang(void *arg)
 {

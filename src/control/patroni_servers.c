@@ -11,10 +11,7 @@
 #include "net/url.h"
 #include "routing/resolve.h"
 
-#define HURRY_MS     50
-#define MAX_AGE_MS   60000
-#define MAX_CONNECTS 16
-#define MAX_ASKED    128
+#define MAX_ASKED 128
 
 struct server {
 	struct patroni_server known; /* what others see */
@@ -297,19 +294,8 @@ int patroni_servers_new(const struct probing *settings, struct loop *loop, struc
 			struct patroni_servers **ret_servers)
 {
 	struct patroni_servers *p = calloc(1, sizeof(*p));
-	struct observer_settings observer = {
-		.probe = {.method = settings->kind == PROBE_KIND_HTTP ? PROBE_BY_PATRONI
-								      : PROBE_BY_SQL,
-			  .conninfo = settings->account,
-			  .max_age_ms = MAX_AGE_MS,
-			  .interval_ms = settings->interval_ms,
-			  .hurry_ms = settings->interval_ms < HURRY_MS ? settings->interval_ms
-								       : HURRY_MS,
-			  .timeout_ms = settings->timeout_ms,
-			  .fall = (unsigned)settings->fall,
-			  .max_connects = MAX_CONNECTS},
-		.dns = *dns_settings,
-	};
+	struct observer_settings observer =
+		observer_settings_of(settings, PROBE_BY_PATRONI, dns_settings);
 
 	if (p == NULL)
 		return -ENOMEM;

@@ -15,12 +15,7 @@
 #include "base/log.h"
 #include "members_private.h"
 
-#define HURRY_MS     50
-#define MAX_CONNECTS 16
-/* A kept connection is replaced by a new one now and then: it would not show that the
- * server takes no more of them. */
-#define MAX_AGE_MS 60000
-#define TEXT_SIZE  300
+#define TEXT_SIZE 300
 
 /* Every answer may change positions and move the deadline on; once in a while is often
  * enough for that. */
@@ -318,20 +313,8 @@ static const struct source_ops members_ops = {
 
 static int start_observer(struct members *m, const struct dns_settings *dns)
 {
-	const struct members_settings *s = m->settings;
-	struct observer_settings settings = {
-		.probe = {.method =
-				  s->probing.kind == PROBE_KIND_HTTP ? PROBE_BY_FLY : PROBE_BY_SQL,
-			  .conninfo = s->probing.account,
-			  .max_age_ms = MAX_AGE_MS,
-			  .interval_ms = s->probing.interval_ms,
-			  .hurry_ms = s->probing.interval_ms < HURRY_MS ? s->probing.interval_ms
-									: HURRY_MS,
-			  .timeout_ms = s->probing.timeout_ms,
-			  .fall = (unsigned)s->probing.fall,
-			  .max_connects = MAX_CONNECTS},
-		.dns = *dns,
-	};
+	struct observer_settings settings =
+		observer_settings_of(&m->settings->probing, PROBE_BY_FLY, dns);
 
 	return observer_start(&settings, m->loop, on_news, m, &m->observer);
 }
