@@ -26,8 +26,9 @@ _BOOTSTRAP = {
         },
     },
     "initdb": [{"encoding": "UTF8"}, "data-checksums", "no-sync"],
-    "pg_hba": ["host replication replicator 127.0.0.1/32 trust", "host all all 127.0.0.1/32 trust"],
 }
+# Each member writes its own: a base backup may copy the leader's while it is written.
+_HBA = ["host replication replicator 127.0.0.1/32 trust", "host all all 127.0.0.1/32 trust"]
 
 
 class PatroniMember:
@@ -55,6 +56,7 @@ class PatroniMember:
                 "authentication": {"superuser": {"username": "postgres"},
                                    "replication": {"username": "replicator"},
                                    "rewind": {"username": "postgres"}},
+                "pg_hba": _HBA,
                 "parameters": {"unix_socket_directories": "''"},
             },
         }
