@@ -140,6 +140,7 @@ def test_worker_that_wakes_in_time_forwards_nothing_that_was_withdrawn_meanwhile
     client = stall_worker(stage, shim)
     connection = stage.servers["db1"].connections[-1]
     stage.publish("")
+    stage.proxy.wait_for_log("routing to nobody")  # the worker has the news, unread
     client.sendall(b"too late")
     shim.clear()
     stage.acknowledged()
