@@ -192,13 +192,20 @@ class DirectStage(Stage):
             for sock in others:
                 sock.close()
 
-    def met(self, count=1):
-        """Whom so many clients of the direct port meet, one after the other."""
-        names = []
-        for _ in range(count):
-            sock, name = self.direct()
-            names.append(name)
-            if sock is not None:
+    def met(self, count=1, at_once=True):
+        """Whom so many clients of the direct port meet. At once: they stay until all are
+        there, since by balance=least one alone meets nobody who has a session already."""
+        names, stay = [], []
+        try:
+            for _ in range(count):
+                sock, name = self.direct()
+                names.append(name)
+                if sock is not None and at_once:
+                    stay.append(sock)
+                elif sock is not None:
+                    sock.close()
+        finally:
+            for sock in stay:
                 sock.close()
         return names
 
