@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import FileStore, Pgsplice, PostgresPair, RecordingServer, Stage, binary
+from harness import FileStore, Nsd, Pgsplice, PostgresPair, RecordingServer, Stage, binary
 from harness.direct import DirectStage
 from harness.etcd_server import EtcdServer
 from harness.failover import Cluster
@@ -42,6 +42,20 @@ def start_server():
 
     def start(*args, **keywords):
         started.append(RecordingServer(*args, **keywords))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def start_nsd(tmp_path):
+    """A function that starts an Nsd with these records."""
+    started = []
+
+    def start(*records):
+        started.append(Nsd(tmp_path, *records))
         return started[-1]
 
     yield start

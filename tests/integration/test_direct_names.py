@@ -4,24 +4,11 @@ import time
 
 import pytest
 
-from harness import NameServer, Nsd, echoes, end_of, holds_for, wait_until
+from harness import NameServer, echoes, end_of, holds_for, wait_until
 from harness.direct import MemberServer
 
 TTL = 1
 MANY = 24
-
-
-@pytest.fixture
-def start_nsd(tmp_path):
-    started = []
-
-    def start(*records):
-        started.append(Nsd(tmp_path, *records))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.close()
 
 
 @pytest.fixture

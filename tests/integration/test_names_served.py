@@ -4,23 +4,9 @@ import time
 
 import pytest
 
-from harness import (HostFiles, NameServer, Nsd, RecordingServer, echoes, end_of, probe,
-                     wait_for_probe)
+from harness import HostFiles, NameServer, RecordingServer, echoes, end_of, probe, wait_for_probe
 
 TTL = 2
-
-
-@pytest.fixture
-def start_nsd(tmp_path):
-    started = []
-
-    def start(*records):
-        started.append(Nsd(tmp_path, *records))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.close()
 
 
 @pytest.fixture
