@@ -75,4 +75,63 @@ static inline void assert_refused(const struct start *s, const char *const *part
 	}
 }
 
+/* How a test starts it: start_with(), or its own. */
+typedef void starter(struct start *s, const char *const *more, const char *const *env);
+
+struct refusal {
+	const char *arg;
+	const char *parts[3];
+};
+
+static inline void assert_each_refused(starter *start_it, const struct refusal *cases, size_t count)
+{
+	struct start s;
+
+	for (size_t i = 0; i < count; i++) {
+		start_it(&s, (const char *[]){cases[i].arg, NULL}, NULL);
+		assert_refused(&s, cases[i].parts);
+		end(&s);
+	}
+}
+
+/* What makes servers be asked in which way. */
+struct way_to_ask {
+	const char *args[3];
+	const char *env[2];
+	enum probe_kind kind;
+	const char *conninfo;
+};
+
+static inline void assert_each_asked(starter *start_it, const struct probing *p, struct start *s,
+				     const struct way_to_ask *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		start_it(s, cases[i].args, cases[i].env);
+		assert_runs(s);
+		if (p->kind != cases[i].kind)
+			fail_msg("case %zu: %d", i, (int)p->kind);
+		if (cases[i].conninfo == NULL)
+			assert_null(p->conninfo);
+		else
+			assert_string_equal(p->conninfo, cases[i].conninfo);
+		end(s);
+	}
+}
+
+/* --help has all of these, in this order. */
+static inline void assert_help_has(const char *const *parts, size_t count)
+{
+	struct start s;
+	const char *at;
+
+	start(&s, (const char *[]){"--help", NULL}, NULL);
+	at = s.out;
+	for (size_t i = 0; i < count; i++) {
+		at = strstr(at, parts[i]);
+		if (at == NULL)
+			fail_msg("no '%s', or not there", parts[i]);
+	}
+	end(&s);
+}
+
 #endif

@@ -173,10 +173,7 @@ static void test_targets_that_cannot_be_are_refused(void **state)
 
 static void test_refusals_say_what_is_allowed(void **state)
 {
-	static const struct {
-		const char *arg;
-		const char *parts[3];
-	} cases[] = {
+	static const struct refusal cases[] = {
 		{"--direct-port=0",
 		 {"\"0\" for --direct-port", "1 to 65535 or the name of a service"}},
 		{"--direct-port=no-such-service", {"\"no-such-service\" for --direct-port"}},
@@ -193,13 +190,8 @@ static void test_refusals_say_what_is_allowed(void **state)
 		 {"\"wait\" for --direct-on-promote: must be cut or keep"}},
 		{"--direct-outage=cut", {"\"cut\" for --direct-outage: must be keep or strict"}},
 	};
-	struct start s;
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		start_with(&s, (const char *[]){cases[i].arg, NULL}, NULL);
-		assert_refused(&s, cases[i].parts);
-		end(&s);
-	}
+	assert_each_refused(start_with, cases, ARRAY_LEN(cases));
 }
 
 static void test_lag_is_limited_in_bytes_or_in_time(void **state)
@@ -441,17 +433,8 @@ static void test_help_has_a_group_for_it(void **state)
 		"(default /data/keeperstate)",
 		"\nHost names:\n",
 	};
-	struct start s;
-	const char *at;
 
-	start(&s, (const char *[]){"--help", NULL}, NULL);
-	at = s.out;
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		at = strstr(at, parts[i]);
-		if (at == NULL)
-			fail_msg("no '%s', or not there", parts[i]);
-	}
-	end(&s);
+	assert_help_has(parts, ARRAY_LEN(parts));
 }
 
 int main(void)

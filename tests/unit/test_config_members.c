@@ -359,12 +359,7 @@ static void test_what_is_about_a_store_has_no_effect(void **state)
 
 static void test_how_they_are_asked(void **state)
 {
-	static const struct {
-		const char *args[3];
-		const char *env[2];
-		enum probe_kind probe;
-		const char *conninfo;
-	} cases[] = {
+	static const struct way_to_ask cases[] = {
 		{{NULL}, {NULL}, PROBE_KIND_HTTP, NULL},
 		{{"--probe=http"}, {NULL}, PROBE_KIND_HTTP, NULL},
 		{{"--probe-conninfo=user=p"}, {NULL}, PROBE_KIND_POSTGRES, "user=p"},
@@ -387,19 +382,7 @@ static void test_how_they_are_asked(void **state)
 	};
 	struct start s;
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct members_settings *m = &s.config.members;
-
-		start_members(&s, cases[i].args, cases[i].env);
-		assert_runs(&s);
-		if (m->probing.kind != cases[i].probe)
-			fail_msg("case %zu: %d", i, (int)m->probing.kind);
-		if (cases[i].conninfo == NULL)
-			assert_null(m->probing.conninfo);
-		else
-			assert_string_equal(m->probing.conninfo, cases[i].conninfo);
-		end(&s);
-	}
+	assert_each_asked(start_members, &s.config.members.probing, &s, cases, ARRAY_LEN(cases));
 }
 
 static void test_sql_needs_to_know_as_whom(void **state)
@@ -419,10 +402,7 @@ static void test_sql_needs_to_know_as_whom(void **state)
 
 static void test_refusals_say_what_is_allowed(void **state)
 {
-	static const struct {
-		const char *arg;
-		const char *parts[3];
-	} cases[] = {
+	static const struct refusal cases[] = {
 		{"--probe=sql", {"\"sql\" for --probe: must be postgres, http or auto"}},
 		{"--probe=", {"\"\" for --probe: must be"}},
 		{"--probe-http-port=0", {"\"0\" for --probe-http-port", "1 to 65535"}},
@@ -434,13 +414,8 @@ static void test_refusals_say_what_is_allowed(void **state)
 		{"--probe-fall=0", {"\"0\" for --probe-fall", "1 to 20"}},
 		{"--probe-fall=21", {"\"21\" for --probe-fall"}},
 	};
-	struct start s;
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		start_members(&s, (const char *[]){cases[i].arg, NULL}, NULL);
-		assert_refused(&s, cases[i].parts);
-		end(&s);
-	}
+	assert_each_refused(start_members, cases, ARRAY_LEN(cases));
 }
 
 static void test_help_has_a_group_for_them(void **state)
@@ -464,17 +439,8 @@ static void test_help_has_a_group_for_them(void **state)
 		"(1 to 20; default 3)",
 		"\nListening:\n",
 	};
-	struct start s;
-	const char *at;
 
-	start(&s, (const char *[]){"--help", NULL}, NULL);
-	at = s.out;
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		at = strstr(at, parts[i]);
-		if (at == NULL)
-			fail_msg("no '%s', or not there", parts[i]);
-	}
-	end(&s);
+	assert_help_has(parts, ARRAY_LEN(parts));
 }
 
 int main(void)

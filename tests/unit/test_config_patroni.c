@@ -296,12 +296,7 @@ static void test_who_vouches_for_the_leader(void **state)
 
 static void test_how_it_is_asked(void **state)
 {
-	static const struct {
-		const char *args[3];
-		const char *env[2];
-		enum probe_kind kind;
-		const char *conninfo;
-	} cases[] = {
+	static const struct way_to_ask cases[] = {
 		{{NULL}, {NULL}, PROBE_KIND_HTTP, NULL},
 		{{"--probe=http"}, {NULL}, PROBE_KIND_HTTP, NULL},
 		{{"--probe-conninfo=user=p"}, {NULL}, PROBE_KIND_POSTGRES, "user=p"},
@@ -314,45 +309,27 @@ static void test_how_it_is_asked(void **state)
 	};
 	struct start s;
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct probing *p = &s.config.patroni.probing;
-
-		start_patroni(&s, cases[i].args, cases[i].env);
-		assert_runs(&s);
-		if (p->kind != cases[i].kind)
-			fail_msg("case %zu: %d", i, (int)p->kind);
-		if (cases[i].conninfo == NULL)
-			assert_null(p->conninfo);
-		else
-			assert_string_equal(p->conninfo, cases[i].conninfo);
-		end(&s);
-	}
+	assert_each_asked(start_patroni, &s.config.patroni.probing, &s, cases, ARRAY_LEN(cases));
 }
 
 static void test_refusals_say_what_is_allowed(void **state)
 {
-	static const struct {
-		const char *arg;
-		const char *said;
-	} cases[] = {
-		{"--cluster-format=x", "\"x\" for --cluster-format: must be stolon or patroni\n"},
-		{"--cluster-format=", "\"\" for --cluster-format: must be"},
+	static const struct refusal cases[] = {
+		{"--cluster-format=x", {"\"x\" for --cluster-format: must be stolon or patroni\n"}},
+		{"--cluster-format=", {"\"\" for --cluster-format: must be"}},
 		{"--confirm-leader=x",
-		 "\"x\" for --confirm-leader: must be auto, always or never\n"},
-		{"--store-outage=keep", "\"keep\" for --store-outage: must be confirm or strict\n"},
-		{"--citus-group=-1", "\"-1\" for --citus-group: must be a whole number, 0 to "
-				     "2147483647\n"},
-		{"--citus-group=2147483648", "\"2147483648\" for --citus-group"},
-		{"--citus-group=none", "\"none\" for --citus-group"},
-		{"--citus-group=", "\"\" for --citus-group"},
+		 {"\"x\" for --confirm-leader: must be auto, always or never\n"}},
+		{"--store-outage=keep",
+		 {"\"keep\" for --store-outage: must be confirm or strict\n"}},
+		{"--citus-group=-1",
+		 {"\"-1\" for --citus-group: must be a whole number, 0 to "
+		  "2147483647\n"}},
+		{"--citus-group=2147483648", {"\"2147483648\" for --citus-group"}},
+		{"--citus-group=none", {"\"none\" for --citus-group"}},
+		{"--citus-group=", {"\"\" for --citus-group"}},
 	};
-	struct start s;
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		start_patroni(&s, (const char *[]){cases[i].arg, NULL}, NULL);
-		assert_refused(&s, (const char *[3]){cases[i].said});
-		end(&s);
-	}
+	assert_each_refused(start_patroni, cases, ARRAY_LEN(cases));
 }
 
 static void test_help_has_them(void **state)
@@ -369,17 +346,8 @@ static void test_help_has_them(void **state)
 		"(0 to 2147483647; default none)",
 		"\nMembers and probes:\n",
 	};
-	struct start s;
-	const char *at;
 
-	start(&s, (const char *[]){"--help", NULL}, NULL);
-	at = s.out;
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		at = strstr(at, parts[i]);
-		if (at == NULL)
-			fail_msg("no '%s', or not there", parts[i]);
-	}
-	end(&s);
+	assert_help_has(parts, ARRAY_LEN(parts));
 }
 
 int main(void)
