@@ -4,69 +4,25 @@
  * Each member has an address of its own, and there are ever new ones. Once the barrier
  * says that all workers have carried out the newest set, nobody may connect or send to
  * a member that it forbids: connect() and send() are this program's, and know. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "storm.h"
 
 #include <arpa/inet.h>
-#include <cmocka.h>
-#include <dirent.h>
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/syscall.h>
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "worker/worker_pool.h"
-
-#define WORKERS 4
-#define CLIENTS 6
 #define SLOTS   4
 #define MEMBERS 0x7f020000 /* 127.2.0.0 + number */
 #define MANY    65536
 
 static atomic_bool forbidden[MANY];
-static atomic_bool over;
-static atomic_uint sessions_served;
 static atomic_uint late_calls;
-static struct addr front;
-static uint16_t member_port;
-
-static unsigned storm_ms(void)
-{
-	const char *text = getenv("PGSPLICE_STORM_MS");
-
-	return text != NULL ? (unsigned)strtoul(text, NULL, 10) : 4000;
-}
-
-static int listen_on(uint32_t ip, struct addr *ret_addr)
-{
-	struct addr addr = {.in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(ip)}};
-	socklen_t size = sizeof(addr.in);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, &addr.sa, size), 0);
-	assert_int_equal(listen(fd, 1000), 0);
-	assert_int_equal(getsockname(fd, &addr.sa, &size), 0);
-	*ret_addr = addr;
-	return fd;
-}
 
 /* A delay between the permission and the act, at times. */
 static void check_peer(const struct addr *peer)
 {
-	static _Thread_local unsigned seed;
-
-	if (peer->sa.sa_family != AF_INET || addr_port(peer) != member_port)
+	if (peer->sa.sa_family != AF_INET || addr_port(peer) != storm_server_port)
 		return;
-	if (seed == 0)
-		seed = (unsigned)(uintptr_t)&seed + (unsigned)time(NULL);
-	if (rand_r(&seed) % 64 == 0)
-		nanosleep(&(struct timespec){.tv_nsec = rand_r(&seed) % 1000000}, NULL);
+	storm_dawdle();
 	uint32_t number = ntohl(peer->in.sin_addr.s_addr) - MEMBERS;
 	if (number < MANY && atomic_load(&forbidden[number]))
 		atomic_fetch_add(&late_calls, 1);
@@ -79,7 +35,7 @@ ssize_t send(int fd, const void *data, size_t size, int flags)
 
 	if (getpeername(fd, &peer.sa, &peer_size) == 0)
 		check_peer(&peer);
-	return syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
+	return storm_send(fd, data, size, flags);
 }
 
 int connect(int fd, const struct sockaddr *addr, socklen_t size)
@@ -91,110 +47,24 @@ int connect(int fd, const struct sockaddr *addr, socklen_t size)
 	return (int)syscall(SYS_connect, fd, addr, size);
 }
 
-/* The servers: one socket on every address, which echoes */
-
-static bool serve(int fd)
-{
-	uint8_t data[4096];
-	ssize_t n = recv(fd, data, sizeof(data), 0);
-
-	if (n > 0)
-		(void)!send(fd, data, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n > 0 || (n < 0 && errno == EAGAIN))
-		return true;
-	close(fd);
-	return false;
-}
-
-static int take_connection(int listener, int epoll)
-{
-	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-	atomic_fetch_add(&sessions_served, 1);
-	return 1;
-}
-
-static void *run_servers(void *arg)
-{
-	int listener = *(int *)arg;
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-	int open_connections = 0;
-
-	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
-	while (!atomic_load(&over) || open_connections > 0) {
-		struct epoll_event events[64];
-		int n = epoll_wait(epoll, events, 64, 50);
-
-		for (int i = 0; i < n; i++) {
-			if (events[i].data.fd == listener)
-				open_connections += take_connection(listener, epoll);
-			else if (!serve(events[i].data.fd))
-				open_connections--;
-		}
-	}
-	close(epoll);
-	return NULL;
-}
-
-/* Clients */
-
-static int connect_to_front(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (connect(fd, &front.sa, addr_size(&front)) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static void end_at_random(int fd, unsigned *seed)
-{
-	struct linger abort = {1, 0};
-
-	if (rand_r(seed) % 3 == 0)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
-	else if (rand_r(seed) % 2 == 0)
-		shutdown(fd, SHUT_WR);
-	close(fd);
-}
-
-static void *run_client(void *arg)
+static void talk(int fd, unsigned *seed)
 {
 	static const uint8_t cancel[16] = {0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e};
-	unsigned seed = (unsigned)(uintptr_t)arg;
+	int messages = rand_r(seed) % 400;
+	uint8_t data[200] = {1};
 
-	while (!atomic_load(&over)) {
-		int fd = connect_to_front();
-		int messages = rand_r(&seed) % 400;
-		uint8_t data[200] = {1};
-
-		if (fd < 0) {
+	if (rand_r(seed) % 8 == 0)
+		(void)!send(fd, cancel, sizeof(cancel), MSG_NOSIGNAL);
+	for (int i = 0; i < messages && !atomic_load(&storm_over); i++) {
+		if (send(fd, data, sizeof(data), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+		    errno != EAGAIN)
+			break;
+		while (recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+			;
+		if (rand_r(seed) % 8 == 0)
 			sched_yield();
-			continue;
-		}
-		if (rand_r(&seed) % 8 == 0)
-			(void)!send(fd, cancel, sizeof(cancel), MSG_NOSIGNAL);
-		for (int i = 0; i < messages && !atomic_load(&over); i++) {
-			if (send(fd, data, sizeof(data), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
-			    errno != EAGAIN)
-				break;
-			while (recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
-				;
-			if (rand_r(&seed) % 8 == 0)
-				sched_yield();
-		}
-		end_at_random(fd, &seed);
 	}
-	return NULL;
 }
-
-/* Control */
 
 struct slot {
 	struct member *member; /* NULL: not in the set */
@@ -202,30 +72,26 @@ struct slot {
 	enum member_rule rule;
 };
 
-struct storm {
-	struct worker_pool *pool;
-	struct wakeup control;
-	struct loop loop;
-	struct listen_set *listen;
-	uint64_t drop_generation;
+/* What is published. */
+struct sky {
+	struct storm storm;
 	uint64_t term;
 	uint32_t numbers; /* of members so far */
 	int routed;       /* a slot; -1: nobody */
 	int64_t valid_until_ms;
 	struct slot slots[SLOTS];
-	unsigned seed;
 };
 
-static unsigned draw(struct storm *s, unsigned limit)
+static unsigned draw(struct sky *s, unsigned limit)
 {
-	return (unsigned)rand_r(&s->seed) % limit;
+	return (unsigned)rand_r(&s->storm.seed) % limit;
 }
 
 static struct member *make_member(uint32_t number)
 {
 	struct addr addr = {.in = {.sin_family = AF_INET,
 				   .sin_addr.s_addr = htonl(MEMBERS + number),
-				   .sin_port = htons(member_port)}};
+				   .sin_port = htons(storm_server_port)}};
 	struct target *target = target_new("db", "member", "5432", &addr, 1);
 	struct member *member = member_new(target);
 
@@ -234,7 +100,7 @@ static struct member *make_member(uint32_t number)
 	return member;
 }
 
-static bool is_permitted(const struct storm *s, const struct slot *slot, int64_t now_ms)
+static bool is_permitted(const struct sky *s, const struct slot *slot, int64_t now_ms)
 {
 	switch (slot->rule) {
 	case MEMBER_STANDBY:
@@ -249,7 +115,7 @@ static bool is_permitted(const struct storm *s, const struct slot *slot, int64_t
 	return false;
 }
 
-static void publish(struct storm *s, bool listens)
+static void publish(struct sky *s, bool listens)
 {
 	struct member_entry entries[SLOTS];
 	size_t count = 0;
@@ -266,30 +132,16 @@ static void publish(struct storm *s, bool listens)
 	struct member_set *set =
 		member_set_new((enum member_balance)draw(s, MEMBER_FIRST + 1), entries, count);
 	struct snapshot *snapshot =
-		snapshot_new(++s->drop_generation, 1, s->term, s->valid_until_ms,
+		snapshot_new(++s->storm.drop_generation, 1, s->term, s->valid_until_ms,
 			     s->routed < 0 ? NULL : s->slots[s->routed].member->target, NULL);
 	assert_non_null(snapshot);
-	snapshot_set_direct(snapshot, set, listens ? s->listen : NULL);
-	worker_pool_publish(s->pool, snapshot);
-	snapshot_unref(&snapshot);
+	snapshot_set_direct(snapshot, set, listens ? s->storm.listen : NULL);
+	storm_publish(&s->storm, snapshot);
 	member_set_unref(&set);
 }
 
-static void wait_for_barrier(struct storm *s)
-{
-	int64_t until_ms = clock_boot_ms() + 10000;
-	uint64_t rings;
-
-	while (worker_pool_drained(s->pool) < s->drop_generation) {
-		struct pollfd p = {.fd = s->control.fd, .events = POLLIN};
-		assert_true(clock_boot_ms() < until_ms);
-		(void)poll(&p, 1, 100);
-		(void)!read(s->control.fd, &rings, sizeof(rings));
-	}
-}
-
 /* Another one in its place, nobody, or the same by another rule. */
-static void change_slot(struct storm *s, struct slot *slot, struct member **ret_left)
+static void change_slot(struct sky *s, struct slot *slot, struct member **ret_left)
 {
 	unsigned what = draw(s, 8);
 
@@ -305,7 +157,7 @@ static void change_slot(struct storm *s, struct slot *slot, struct member **ret_
 	slot->rule = (enum member_rule)draw(s, MEMBER_HELD + 1);
 }
 
-static void change_route(struct storm *s)
+static void change_route(struct sky *s)
 {
 	int routed = (int)draw(s, SLOTS + 2) - 2;
 
@@ -314,7 +166,7 @@ static void change_route(struct storm *s)
 	s->valid_until_ms = clock_boot_ms() + (draw(s, 6) == 0 ? -1 : 60000);
 }
 
-static void run_burst(struct storm *s)
+static void run_burst(struct sky *s)
 {
 	struct member *left[SLOTS] = {NULL};
 	uint32_t numbers[SLOTS];
@@ -338,7 +190,7 @@ static void run_burst(struct storm *s)
 	}
 	change_route(s);
 	publish(s, true);
-	wait_for_barrier(s);
+	storm_wait_for_barrier(&s->storm);
 	for (size_t i = 0; i < SLOTS; i++) {
 		const struct slot *slot = &s->slots[i];
 		if (left[i] != NULL) {
@@ -352,113 +204,49 @@ static void run_burst(struct storm *s)
 	nanosleep(&(struct timespec){.tv_nsec = (long)draw(s, 3000000)}, NULL);
 }
 
-static size_t count_descriptors(void)
+/* A snapshot in which there is nobody. */
+static void close_all(struct sky *s)
 {
-	DIR *folder = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (readdir(folder) != NULL)
-		count++;
-	closedir(folder);
-	return count;
+	storm_publish(&s->storm,
+		      snapshot_new(++s->storm.drop_generation, 1, ++s->term, 0, NULL, NULL));
+	storm_wait_for_barrier(&s->storm);
 }
 
-static void storm_start(struct storm *s, const struct worker_pool_settings *settings)
+static void stop(struct sky *s)
 {
-	struct listen_address address = {0};
-	size_t failed;
-
-	*s = (struct storm){.seed = (unsigned)time(NULL), .routed = -1};
-	int reserved = listen_on(INADDR_LOOPBACK, &front);
-	close(reserved);
-	address.addr = front;
-	assert_int_equal(listen_set_open(&address, 1, settings->workers,
-					 &(struct keepalive_settings){0}, &s->listen, &failed),
-			 0);
-	assert_int_equal(loop_init(&s->loop), 0);
-	assert_int_equal(wakeup_init(&s->control, &s->loop, NULL, NULL), 0);
-	assert_int_equal(worker_pool_start(settings, &s->control, &s->pool), 0);
-}
-
-static void storm_stop(struct storm *s)
-{
+	storm_stop_clients(&s->storm);
 	for (size_t i = 0; i < SLOTS; i++) {
 		if (s->slots[i].member != NULL)
 			atomic_store(&forbidden[s->slots[i].number], true);
 	}
-	assert_true(worker_pool_stop(&s->pool, 5000));
+	storm_stop_workers(&s->storm);
 	for (size_t i = 0; i < SLOTS; i++) {
 		if (s->slots[i].member != NULL)
 			assert_false(member_is_in_use(s->slots[i].member));
 		member_unref(&s->slots[i].member);
 	}
-	wakeup_deinit(&s->control);
-	loop_deinit(&s->loop);
-	listen_set_unref(&s->listen);
-}
-
-/* A snapshot in which there is nobody. */
-static void close_all(struct storm *s)
-{
-	struct snapshot *snapshot = snapshot_new(++s->drop_generation, 1, ++s->term, 0, NULL, NULL);
-
-	worker_pool_publish(s->pool, snapshot);
-	snapshot_unref(&snapshot);
-	wait_for_barrier(s);
 }
 
 static void test_no_call_reaches_a_forbidden_member_after_the_barrier(void **state)
 {
-	struct worker_pool_settings settings = {.workers = WORKERS,
-						.session = {.connect_timeout_ms = 1000}};
-	struct storm s;
-	struct addr members;
-	pthread_t threads[1 + CLIENTS];
-	size_t descriptors = count_descriptors();
+	struct sky s = {.routed = -1};
 	unsigned bursts = 0;
 
-	int server = listen_on(INADDR_ANY, &members);
-	member_port = addr_port(&members);
-	storm_start(&s, &settings);
-	print_message("seed %u\n", s.seed);
-	pthread_create(&threads[0], NULL, run_servers, &server);
-	for (uintptr_t i = 1; i <= CLIENTS; i++)
-		pthread_create(&threads[i], NULL, run_client, (void *)(s.seed + i));
-	int64_t until_ms = clock_boot_ms() + storm_ms();
+	storm_init(&s.storm, talk, NULL);
+	int64_t until_ms = storm_until_ms();
 	for (; clock_boot_ms() < until_ms && s.numbers < MANY - SLOTS; bursts++)
 		run_burst(&s);
 	close_all(&s);
-	atomic_store(&over, true);
-	for (int i = 0; i <= CLIENTS; i++)
-		pthread_join(threads[i], NULL);
+	stop(&s);
 	print_message("%u bursts, %u snapshots, %u members, %u sessions\n", bursts,
-		      (unsigned)s.drop_generation, s.numbers, atomic_load(&sessions_served));
-	storm_stop(&s);
+		      (unsigned)s.storm.drop_generation, s.numbers, atomic_load(&storm_sessions));
 	assert_int_equal(atomic_load(&late_calls), 0);
-	assert_true(atomic_load(&sessions_served) > bursts / 4);
-	close(server);
-	assert_int_equal(count_descriptors(), descriptors);
+	assert_true(atomic_load(&storm_sessions) > bursts / 4);
+	storm_deinit(&s.storm);
 }
-
-#if defined(__SANITIZE_THREAD__)
-/* As in test_publish_storm.c: a number that is another thread's file by then. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "race_top:epoll_ctl\n";
-}
-#endif
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_call_reaches_a_forbidden_member_after_the_barrier),
-	};
-	struct log_settings quiet = {.level = LOG_LEVEL_ERROR, .format = LOG_FORMAT_LOGFMT};
-
-	if (log_start(&quiet) < 0)
-		return 1;
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	log_stop(60000);
-	return failed;
+	return storm_main(&(struct CMUnitTest)cmocka_unit_test(
+		test_no_call_reaches_a_forbidden_member_after_the_barrier));
 }
