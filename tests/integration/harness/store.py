@@ -84,10 +84,19 @@ class FileStore:
 
     def refuse_info(self):
         """Cluster data can be read, but no ProxyInfo written."""
-        shutil.rmtree(self.info_folder, ignore_errors=True)
         os.makedirs(os.path.dirname(self.info_folder), exist_ok=True)
-        with open(self.info_folder, "w", encoding="utf-8") as f:
+        with open(self.info_folder + ".file", "w", encoding="utf-8") as f:
             f.write("not a folder")
+
+        def takes_its_place():
+            shutil.rmtree(self.info_folder, ignore_errors=True)
+            try:
+                os.rename(self.info_folder + ".file", self.info_folder)
+            except OSError:
+                return False  # the proxy has made the folder again
+            return True
+
+        wait_until(takes_its_place)
 
     def accept_info(self):
         os.unlink(self.info_folder)
