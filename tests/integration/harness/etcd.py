@@ -53,7 +53,8 @@ class Etcd:
                  "--listen-peer-urls", self.peer_url,
                  "--initial-advertise-peer-urls", self.peer_url,
                  "--initial-cluster", self.initial, "--heartbeat-interval=30",
-                 "--election-timeout=300", "--log-level=warn", *self.options],
+                 "--election-timeout=300", "--log-level=warn", "--bcrypt-cost=4",
+                 *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start(self):
