@@ -27,7 +27,7 @@
 #include "cluster/patroni_view.h"
 
 /* For how long a confirmation may open a route, and for how long it keeps a server
- * that no lock vouches for (pause). Polls come every 100 ms then. */
+ * that no lock vouches for (pause); that is asked fast from half of it on. */
 #define PATRONI_FRESH_MS 5000
 /* AUTO: a server that gave no answer for so long is taken for one that cannot be
  * asked. */

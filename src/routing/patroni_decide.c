@@ -61,14 +61,23 @@ static void add_wish(struct patroni_decision *d, const char *member, const char 
 		d->wishes[d->wish_count++] = (struct patroni_wish){member, address, is_fast};
 }
 
+/* When a member that only its own word keeps has to be heard again: slow polls may be
+ * slower than that word counts. */
+static int64_t word_due_ms(const struct patroni_policy *p)
+{
+	return p->confirmed_ms + PATRONI_FRESH_MS / 2;
+}
+
 /* What may last for hours and is no change under way has the slow polls. */
-static bool is_urgent(const struct patroni_policy *p, const struct patroni_decision *d)
+static bool is_urgent(const struct patroni_policy *p, const struct patroni_decision *d,
+		      int64_t now_ms)
 {
 	if (d->reason == PATRONI_STANDBY_CLUSTER)
 		return !patroni_view_config(p->view)->standby_cluster;
+	if (d->reason == PATRONI_KEPT_PAUSED && !d->hold_new_clients)
+		return now_ms >= word_due_ms(p);
 	return d->hold_new_clients ||
-	       (d->reason != PATRONI_ROUTED && d->reason != PATRONI_ROUTED_BY_STORE &&
-		d->reason != PATRONI_KEPT_PAUSED);
+	       (d->reason != PATRONI_ROUTED && d->reason != PATRONI_ROUTED_BY_STORE);
 }
 
 static void fill_wishes(const struct patroni_policy *p, struct patroni_decision *d, int64_t now_ms)
@@ -77,7 +86,7 @@ static void fill_wishes(const struct patroni_policy *p, struct patroni_decision 
 
 	if (p->view == NULL || p->settings.confirm == PATRONI_CONFIRM_NEVER)
 		return;
-	add_wish(d, c->name, c->address, is_urgent(p, d));
+	add_wish(d, c->name, c->address, is_urgent(p, d, now_ms));
 	if (!is_warned(p, now_ms))
 		return;
 	const struct patroni_member *next =
@@ -99,6 +108,8 @@ static int64_t next_change_ms(const struct patroni_policy *p, const struct patro
 		next_ms = patroni_earlier(next_ms,
 					  p->failover_seen_ms +
 						  patroni_view_config(p->view)->loop_wait_s * 1000);
+	if (d->reason == PATRONI_KEPT_PAUSED && now_ms < word_due_ms(p))
+		next_ms = patroni_earlier(next_ms, word_due_ms(p));
 	if (d->member == NULL && p->candidate.holds_lock && now_ms < no_answer_ms &&
 	    p->settings.confirm == PATRONI_CONFIRM_AUTO)
 		next_ms = patroni_earlier(next_ms, no_answer_ms);

@@ -86,6 +86,42 @@ static void test_a_change_under_way_is_asked_after_fast(void **state)
 	patroni_policy_deinit(&policy);
 }
 
+static void test_a_paused_leader_is_heard_before_its_word_runs_out(void **state)
+{
+	static const struct {
+		int64_t at_ms;
+		const char *says; /* NULL: nothing */
+		bool is_fast;
+		int64_t look_again_ms;
+	} steps[] = {
+		{1300, NULL, false, 3600},
+		{3599, NULL, false, 3600},
+		{3600, NULL, true, 6100},
+		{3700, "pg1 unreachable", true, 6100},
+		{3800, "pg1 writable 2", false, 6300},
+		{6299, NULL, false, 6300},
+		{6300, NULL, true, 8800},
+	};
+
+	start(PATRONI_CONFIRM_ALWAYS);
+	after(LED PAUSE, 1000);
+	say("pg1 writable 2", 1100);
+	struct patroni_decision d = after(GONE PAUSE, 1200);
+	assert_int_equal(d.reason, PATRONI_KEPT_PAUSED);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		if (steps[i].says != NULL)
+			say(steps[i].says, steps[i].at_ms);
+		else
+			patroni_policy_tick(&policy, steps[i].at_ms);
+		d = patroni_policy_decide(&policy, steps[i].at_ms);
+		assert_string_equal(d.member, "pg1");
+		assert_int_equal(d.wish_count, 1);
+		assert_int_equal(d.wishes[0].is_fast, steps[i].is_fast);
+		assert_int_equal(d.look_again_ms, steps[i].look_again_ms);
+	}
+	patroni_policy_deinit(&policy);
+}
+
 static void test_terms_tell_routes_apart(void **state)
 {
 	start(PATRONI_CONFIRM_ALWAYS);
@@ -180,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_requested_switchover_holds_new_clients),
 		cmocka_unit_test(test_a_change_under_way_is_asked_after_fast),
+		cmocka_unit_test(test_a_paused_leader_is_heard_before_its_word_runs_out),
 		cmocka_unit_test(test_terms_tell_routes_apart),
 		cmocka_unit_test(test_every_reason_has_its_own_name),
 		cmocka_unit_test(test_members_that_serve_reads),
