@@ -36,9 +36,11 @@ MUST_CHECK int patroni_servers_new(const struct probing *settings, struct loop *
 void patroni_servers_free(struct patroni_servers **servers);
 
 /* From now on the members of this view are asked (none with NULL), and all of them often
- * while there is a fast wish. May be called from the callbacks. */
+ * while there is a fast wish. kept: a record that counts instead of the view's own, or
+ * besides; NULL: none. May be called from the callbacks. */
 void patroni_servers_follow(struct patroni_servers *servers, const struct patroni_view *view,
-			    const struct patroni_wish *wishes, size_t wish_count);
+			    const struct patroni_member *kept, const struct patroni_wish *wishes,
+			    size_t wish_count);
 
 /* Changes when what a server is, or where it is, does; not with its position. */
 uint64_t patroni_servers_digest(const struct patroni_servers *servers);

@@ -27,6 +27,8 @@ struct patroni {
 	struct patroni_servers *servers;
 	struct patroni_policy policy;
 	struct patroni_view *keys; /* the newest */
+	/* The newest that have a record of the routed member which says where it is. */
+	struct patroni_view *recorded;
 	struct loop_timer tick;
 	struct loop_timer read_timer;
 	struct unwaited unwaited;
@@ -52,6 +54,12 @@ static inline int64_t patroni_ttl_ms(const struct patroni *p)
 {
 	return p->keys == NULL ? 30 * MS_PER_S : patroni_view_config(p->keys)->ttl_s * MS_PER_S;
 }
+
+/* The last record of the routed member, if the newest keys have none that says where it
+ * is: it may go with the lock of a paused cluster, and Consul's is made anew. NULL: the
+ * newest keys are all there is. */
+const struct patroni_member *patroni_kept_record(const struct patroni *p,
+						 const struct patroni_decision *d);
 
 /* The decision as a view; NULL without memory. */
 struct view *patroni_make_view(struct patroni *p, const struct patroni_decision *d);

@@ -269,15 +269,21 @@ static void plan(struct patroni_servers *p, bool hurry)
 }
 
 void patroni_servers_follow(struct patroni_servers *servers, const struct patroni_view *view,
-			    const struct patroni_wish *wishes, size_t wish_count)
+			    const struct patroni_member *kept, const struct patroni_wish *wishes,
+			    size_t wish_count)
 {
 	struct patroni_servers *p = servers;
 	bool hurry = false;
 
 	list_for_each (node, &p->servers)
 		CONTAINER_OF(node, struct server, node)->is_wanted = false;
-	for (size_t i = 0; view != NULL && i < patroni_view_member_count(view); i++)
-		follow_member(p, patroni_view_member_at(view, i));
+	if (kept != NULL)
+		follow_member(p, kept);
+	for (size_t i = 0; view != NULL && i < patroni_view_member_count(view); i++) {
+		const struct patroni_member *m = patroni_view_member_at(view, i);
+		if (kept == NULL || strcmp(kept->name, m->name) != 0)
+			follow_member(p, m);
+	}
 	list_for_each_safe (node, &p->servers) {
 		struct server *s = CONTAINER_OF(node, struct server, node);
 		if (!s->is_wanted)

@@ -52,8 +52,17 @@ static struct view_member describe(const struct patroni *p, const struct patroni
 	};
 }
 
+const struct patroni_member *patroni_kept_record(const struct patroni *p,
+						 const struct patroni_decision *d)
+{
+	if (d->member == NULL || p->recorded == NULL || p->recorded == p->keys)
+		return NULL;
+	return patroni_view_find_member(p->recorded, d->member);
+}
+
 struct view *patroni_make_view(struct patroni *p, const struct patroni_decision *d)
 {
+	const struct patroni_member *kept = patroni_kept_record(p, d);
 	size_t count = p->keys == NULL ? 0 : patroni_view_member_count(p->keys);
 	struct view_member *members = calloc(count + 1, sizeof(*members));
 	char(*ports)[8] = calloc(count + 1, sizeof(*ports));
@@ -67,8 +76,12 @@ struct view *patroni_make_view(struct patroni *p, const struct patroni_decision 
 		.holds_new_clients = d->hold_new_clients,
 	};
 
-	for (size_t i = 0; members != NULL && ports != NULL && i < count; i++) {
-		const struct patroni_member *m = patroni_view_member_at(p->keys, i);
+	for (size_t i = 0; members != NULL && ports != NULL && i <= count; i++) {
+		/* What is kept comes last, in place of the newest. */
+		const struct patroni_member *m =
+			i < count ? patroni_view_member_at(p->keys, i) : kept;
+		if (m == NULL || (i < count && kept != NULL && strcmp(m->name, kept->name) == 0))
+			continue;
 		const struct patroni_server *server = patroni_servers_find(p->servers, m->name);
 		if (server != NULL)
 			members[draft.member_count++] = describe(p, d, m, server, ports[i]);

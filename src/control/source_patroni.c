@@ -78,13 +78,28 @@ static void log_decision(struct patroni *p, const struct patroni_decision *d)
 		 log_text("term", term));
 }
 
+static void keep_record(struct patroni *p, const struct patroni_decision *d)
+{
+	const struct patroni_member *record =
+		d->member == NULL ? NULL : patroni_view_find_member(p->keys, d->member);
+	bool is_usable = record != NULL && record->is_decodable && record->address.count > 0;
+
+	if (d->member != NULL && !is_usable)
+		return;
+	patroni_view_unref(&p->recorded);
+	if (is_usable)
+		p->recorded = patroni_view_ref(p->keys);
+}
+
 static void react(struct patroni *p)
 {
 	struct patroni_decision d = patroni_policy_decide(&p->policy, clock_boot_ms());
 	int64_t delay_ms = d.look_again_ms - clock_boot_ms();
 
 	log_decision(p, &d);
-	patroni_servers_follow(p->servers, p->keys, d.wishes, d.wish_count);
+	keep_record(p, &d);
+	patroni_servers_follow(p->servers, p->keys, patroni_kept_record(p, &d), d.wishes,
+			       d.wish_count);
 	if (d.look_again_ms != INT64_MAX)
 		loop_timer_start(&p->tick, delay_ms);
 	else
@@ -249,7 +264,8 @@ static int patroni_read(struct source *source)
 {
 	struct patroni *p = (struct patroni *)source;
 
-	if (p->read == NULL && p->keys == NULL)
+	/* The first one: the watch may have brought keys already, which prove nothing. */
+	if (p->read_sent_ms == 0)
 		read_again(p, 0);
 	else
 		loop_timer_start(&p->tick, 0);
@@ -287,6 +303,7 @@ static void patroni_free(struct source *source)
 	store_close(&p->store);
 	patroni_policy_deinit(&p->policy);
 	patroni_view_unref(&p->keys);
+	patroni_view_unref(&p->recorded);
 	view_unref(&p->view);
 	strbuf_deinit(&p->prefix);
 	free(p);
