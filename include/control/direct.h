@@ -24,9 +24,10 @@ struct direct_settings {
 	enum direct_balance balance;
 	enum direct_fallback fallback;
 	struct lag_limit max_lag; /* beyond it a member gets no new sessions */
-	bool keeps_promoted;      /* sessions of a standby that becomes the leader */
-	bool strict;              /* standbys, too, only while the store confirms the leader */
-	int64_t dns_timeout_ms;   /* for the first answer */
+	int64_t hold_off_ms; /* for at most so long one that comes and goes is left out; 0: never */
+	bool keeps_promoted; /* sessions of a standby that becomes the leader */
+	bool strict;         /* standbys, too, only while the store confirms the leader */
+	int64_t dns_timeout_ms; /* for the first answer */
 	struct local_member_settings local;
 	struct listening_settings listening;
 };

@@ -34,7 +34,10 @@ struct member *roster_keep_used(struct roster *roster, uint64_t epoch);
 /* How fast it answers; all zeros if it is not known. */
 struct nearness roster_nearness(const struct roster *roster, const struct member *member);
 
-/* Asks members that workers have marked since. */
+/* Whether a connect to it has failed, and it has not answered since. */
+bool roster_has_failed(const struct roster *roster, const struct member *member);
+
+/* Asks members that workers have marked since; the callback comes if there are any. */
 void roster_look_after(struct roster *roster);
 
 #endif

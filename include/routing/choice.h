@@ -37,10 +37,19 @@ struct candidate {
 	bool is_healthy; /* and within the limit of lag */
 };
 
+/* In the order in which they get new sessions. */
+enum choice_rank {
+	CHOICE_TARGET,
+	CHOICE_DAMPED, /* the same, but comes and goes (damping.h); choose() does not know */
+	CHOICE_OTHER_STANDBY,
+	CHOICE_LEADER,
+	CHOICE_NEVER,
+};
+
 struct choice {
 	enum member_rule rule;
 	bool takes_new;
-	unsigned rank;
+	enum choice_rank rank;
 };
 
 /* False: no session may be on it. */

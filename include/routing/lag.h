@@ -37,5 +37,7 @@ void lag_note(struct lag_history *history, const struct view *view, int64_t now_
 /* Of a member at this position; 0 while nothing is known of the leader. */
 struct lag lag_of(const struct lag_history *history, uint64_t position, int64_t now_ms);
 bool lag_is_within(const struct lag *lag, const struct lag_limit *limit);
+/* Within it, but behind by more than half of it. */
+bool lag_is_near(const struct lag *lag, const struct lag_limit *limit);
 
 #endif

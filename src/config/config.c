@@ -257,6 +257,10 @@ static const struct option rows[] = {
 		 .accepts = config_accepts_lag,
 		 .allowed = "a size such as 16MB (B, kB, MB, GB or TB) or a duration such as 10s "
 			    "(100ms to 24h); it needs a unit"),
+	OPT_MSEC(
+		GROUP_DIRECT, "direct-hold-off", direct.hold_off_ms, "1m", 0, 3600000,
+		"Leave a member that keeps coming and going out for at most this long, while there "
+		"are others; 0: never."),
 	OPT_CHOICE(GROUP_DIRECT, "direct-on-promote", direct_options.on_promote, "MODE", NULL,
 		   on_promote_modes,
 		   "What becomes of sessions on a standby that is made the leader. Not given: cut "

@@ -1,7 +1,7 @@
 /* The direct port as a whole.
  *
  *   view ------> standings, lag --+
- *   names -----> addresses -------+-> choose() -> set -> snapshot
+ *   names -----> addresses -------+-> choose() -> damping -> set -> snapshot
  *   roster ----> who answers -----+
  *
  * The set is made anew on every news and given on only if it differs. */
@@ -33,10 +33,12 @@ struct direct {
 	struct standings standings;
 	struct suspects suspects;
 	struct lag_history lag;
+	struct damping damping;
+	struct loop_timer later; /* a damped member is to be offered, or something to be said */
 	struct direct_names *names;
 	struct roster *roster;
 	struct member_set *set;
-	char said[DIRECT_TEXT_SIZE]; /* what was logged last about the members */
+	struct direct_log log;
 };
 
 /* An entry to be, with what it is sorted by. */
@@ -49,6 +51,7 @@ struct slot {
 /* One pass of making a set. */
 struct draft {
 	struct direct *direct;
+	int64_t now_ms;
 	const struct view_member *local; /* NULL: not to be found */
 	size_t count;
 	struct slot slots[MAX_ENTRIES];
@@ -79,25 +82,57 @@ static void add_entry(struct draft *draft, struct member *member, const struct c
 			      : direct_names_place(d->names, &member->target->addrs[0]);
 }
 
+/* Who is asked for, but comes and goes, stands behind those who do not. */
+static void damp(struct draft *draft, const char *name, const struct member *member,
+		 struct damping_look look, struct choice *choice)
+{
+	struct direct *d = draft->direct;
+
+	bool is_asked_for = choice->rank == CHOICE_TARGET && choice->takes_new;
+	if (is_asked_for)
+		look.fault = roster_has_failed(d->roster, member) ? DAMPING_FAILED : DAMPING_GOOD;
+	else if (look.fault == DAMPING_GOOD)
+		look.fault = DAMPING_ABSENT;
+	struct damping_verdict verdict = damping_take(&d->damping, name, &look, draft->now_ms);
+	if (verdict.left_out_ms > 0)
+		direct_log_left_out(member->target, verdict.was, verdict.left_out_ms);
+	if (is_asked_for && verdict.is_damped)
+		choice->rank = CHOICE_DAMPED;
+}
+
 static bool is_own_port(const struct direct *d, const struct addr *addr)
 {
 	return listening_is_reached_by(d->leader_port, addr) || direct_is_reached_by(d, addr);
 }
 
-static struct candidate describe(const struct draft *draft, const struct view_member *m,
-				 const struct standing_member *standing, const struct addr *addr)
+/* How fit it is for new sessions, of a standby. */
+static struct damping_look look_at(const struct draft *draft, const struct view_member *m)
 {
 	const struct direct *d = draft->direct;
-	struct lag lag = lag_of(&d->lag, m->wal_position, clock_boot_ms());
+	struct lag lag = lag_of(&d->lag, m->wal_position, draft->now_ms);
 
 	if (m->lag_ms >= 0)
 		lag.ms = m->lag_ms;
+	if (!lag_is_within(&lag, &d->settings->max_lag))
+		return (struct damping_look){.fault = DAMPING_LAGS};
+	return (struct damping_look){
+		.fault = m->healthy ? DAMPING_GOOD : DAMPING_UNHEALTHY,
+		.is_near_limit = lag_is_near(&lag, &d->settings->max_lag),
+	};
+}
+
+static struct candidate describe(const struct draft *draft, const struct view_member *m,
+				 const struct standing_member *standing, const struct addr *addr,
+				 const struct damping_look *look)
+{
+	const struct direct *d = draft->direct;
+
 	return (struct candidate){
 		.standing = standing->standing,
 		.is_leader = strcmp(m->uid, view_leader_uid(d->view)) == 0,
 		.is_meant = d->settings->target == DIRECT_NAME ? direct_names_answer(d->names, addr)
 							       : m == draft->local,
-		.is_healthy = m->healthy && lag_is_within(&lag, &d->settings->max_lag),
+		.is_healthy = look->fault == DAMPING_GOOD,
 	};
 }
 
@@ -115,13 +150,17 @@ static void add_view_member(struct draft *draft, const struct view_member *m)
 	suspects_note(&d->suspects, &addr, standing->standing, strcmp(m->role, "master") == 0);
 	if (is_own_port(d, &addr))
 		return;
-	struct candidate candidate = describe(draft, m, standing, &addr);
+	struct damping_look look = look_at(draft, m);
+	struct candidate candidate = describe(draft, m, standing, &addr, &look);
 	if (!choose(&d->choice, &candidate, &choice))
 		return;
 	struct member *member =
 		roster_get(d->roster, m->uid, standing->epoch, m->listen_address, m->port, &addr);
+	if (member == NULL)
+		return;
+	damp(draft, m->uid, member, look, &choice);
 	/* Who gets no new sessions stays for those that it has. */
-	if (choice.takes_new || (member != NULL && member_is_in_use(member)))
+	if (choice.takes_new || member_is_in_use(member))
 		add_entry(draft, member, &choice);
 }
 
@@ -136,21 +175,32 @@ static bool is_in_view(const struct draft *draft, const struct addr *addr)
 
 /* Addresses of the name that the view knows nothing of: they may be anything, the
  * leader by another address, too. But not where we know a leader has been. */
-static void add_strangers(struct draft *draft)
+static void add_stranger(struct draft *draft, const struct addr *addr)
 {
 	struct direct *d = draft->direct;
 	const struct direct_settings *s = d->settings;
 	struct choice choice = {.rule = MEMBER_FENCED, .takes_new = true};
+	struct member *member = roster_get(d->roster, s->host, 0, s->host, s->port, addr);
+	char name[ADDR_TEXT_SIZE];
+
+	if (member == NULL)
+		return;
+	damp(draft, addr_format(addr, name), member, (struct damping_look){0}, &choice);
+	add_entry(draft, member, &choice);
+}
+
+static void add_strangers(struct draft *draft)
+{
+	struct direct *d = draft->direct;
+	const struct choice choice = {.rule = MEMBER_FENCED};
 	struct member *member;
 
 	for (size_t i = 0; i < direct_names_count(d->names); i++) {
 		const struct addr *addr = direct_names_at(d->names, i);
 		if (!is_in_view(draft, addr) && !is_own_port(d, addr) &&
 		    !suspects_have(&d->suspects, addr))
-			add_entry(draft, roster_get(d->roster, s->host, 0, s->host, s->port, addr),
-				  &choice);
+			add_stranger(draft, addr);
 	}
-	choice.takes_new = false;
 	while ((member = roster_keep_used(d->roster, 0)) != NULL)
 		add_entry(draft, member, &choice);
 }
@@ -204,36 +254,6 @@ static enum member_balance balance_of(const struct direct_settings *settings)
 	return MEMBER_FIRST;
 }
 
-static void explain(struct direct *d, const struct draft *draft)
-{
-	char text[DIRECT_TEXT_SIZE] = "";
-	char address[ADDR_TEXT_SIZE];
-	size_t size = 0;
-	unsigned count = 0;
-
-	for (size_t i = 0; i < draft->count; i++) {
-		const struct member_entry *e = &draft->slots[i].entry;
-		if (!e->takes_new)
-			continue;
-		count++;
-		int n = snprintf(text + size, sizeof(text) - size, "%s%s", size > 0 ? "," : "",
-				 addr_format(&e->member->target->addrs[0], address));
-		if (n > 0 && size + (size_t)n < sizeof(text))
-			size += (size_t)n;
-	}
-	text[size] = '\0';
-	if (size == 0)
-		snprintf(text, sizeof(text), "%s", draft->problem);
-	if (strcmp(text, d->said) == 0)
-		return;
-	memcpy(d->said, text, sizeof(text));
-	if (count > 0)
-		log_info("direct port: members", log_text("addresses", text),
-			 log_number("count", count));
-	else
-		log_warn("direct port: there is no member to lead to", log_text("reason", text));
-}
-
 static void fill(struct draft *draft)
 {
 	struct direct *d = draft->direct;
@@ -261,6 +281,18 @@ static struct member_set *make_set(const struct draft *draft)
 	return member_set_new(balance_of(draft->direct->settings), entries, draft->count);
 }
 
+static void look_again_later(struct direct *d, bool is_said, int64_t now_ms)
+{
+	int64_t next_ms = damping_next_ms(&d->damping);
+
+	if (!is_said && now_ms + DIRECT_LOG_EVERY_MS < next_ms)
+		next_ms = now_ms + DIRECT_LOG_EVERY_MS;
+	if (next_ms == INT64_MAX)
+		loop_timer_stop(&d->later);
+	else
+		loop_timer_start(&d->later, next_ms - now_ms);
+}
+
 /* Returns whether the set has changed. Without memory it becomes empty: no session goes
  * on with members that may not be what they were. */
 static bool rebuild(struct direct *d)
@@ -271,10 +303,14 @@ static bool rebuild(struct direct *d)
 	roster_begin(d->roster);
 	if (draft != NULL) {
 		draft->direct = d;
+		draft->now_ms = clock_boot_ms();
+		damping_begin(&d->damping);
 		fill(draft);
+		damping_end(&d->damping, draft->now_ms);
 		put_in_order(draft);
 		set = make_set(draft);
-		explain(d, draft);
+		bool is_said = direct_log_members(&d->log, set, draft->problem, draft->now_ms);
+		look_again_later(d, is_said, draft->now_ms);
 	}
 	roster_end(d->roster);
 	free(draft);
@@ -293,6 +329,11 @@ static void on_news(void *arg)
 
 	if (rebuild(d))
 		d->cb(d->arg);
+}
+
+static void on_later(evutil_socket_t fd, short what, void *arg)
+{
+	on_news(arg);
 }
 
 static void on_listening_changed(void *arg)
@@ -317,6 +358,8 @@ int direct_new(const struct direct_settings *settings, struct loop *loop, struct
 	d->leader_port = leader_port;
 	d->cb = cb;
 	d->arg = arg;
+	d->damping.longest_ms = settings->hold_off_ms;
+	loop_timer_init(&d->later, loop, on_later, d);
 	standings_init(&d->standings, settings->keeps_promoted);
 	int r = direct_names_new(settings, dns, on_news, d, &d->names);
 	if (r == 0)
@@ -337,6 +380,7 @@ void direct_free(struct direct **direct)
 
 	if (d == NULL)
 		return;
+	loop_timer_stop(&d->later);
 	listening_free(&d->listening);
 	roster_free(&d->roster);
 	direct_names_free(&d->names);
@@ -406,6 +450,7 @@ void direct_close(struct direct *direct)
 {
 	if (direct == NULL)
 		return;
+	loop_timer_stop(&direct->later);
 	listening_close(direct->listening);
 	member_set_unref(&direct->set);
 }

@@ -1,11 +1,13 @@
-/* The names behind the direct port: that of its target, and those that members have in
- * place of addresses. What direct.c and direct_names.c share. Control thread. */
+/* What the files of the direct port share: the names behind it (direct_names.c), that of
+ * its target and those that members have in place of addresses; and what is said of its
+ * members (direct_log.c). Control thread. */
 #ifndef PGSPLICE_CONTROL_DIRECT_PRIVATE_H
 #define PGSPLICE_CONTROL_DIRECT_PRIVATE_H
 
+#include "base/pace.h"
 #include "control/direct.h"
-
-#define DIRECT_TEXT_SIZE 300
+#include "routing/damping.h"
+#include "routing/member_set.h"
 
 struct direct_names;
 
@@ -30,5 +32,22 @@ const struct addr *direct_names_at(const struct direct_names *names, size_t inde
 bool direct_names_answer(const struct direct_names *names, const struct addr *addr);
 /* Where in it an address is; behind all if it is not. */
 size_t direct_names_place(const struct direct_names *names, const struct addr *addr);
+
+#define DIRECT_TEXT_SIZE    300
+#define DIRECT_LOG_EVERY_MS 10000
+
+/* All zeros to begin with. */
+struct direct_log {
+	char said[2 * DIRECT_TEXT_SIZE]; /* of the members, last */
+	struct pace pace;
+	unsigned unsaid; /* changes since */
+};
+
+/* Who gets new sessions, if that is not what was said last. problem: why nobody does.
+ * False: not now, since that was said too often already. */
+bool direct_log_members(struct direct_log *log, const struct member_set *set, const char *problem,
+			int64_t now_ms);
+/* A member is back, but left out for a while. */
+void direct_log_left_out(const struct target *target, enum damping_fault was, int64_t for_ms);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/pace.h"
 #include "probe/reach.h"
 
 #define ASK_TIMEOUT_MS 2000
@@ -19,6 +20,9 @@
 /* So that a hundred members do not hold up the thread. */
 #define ASKED_AT_ONCE  8
 #define LEAST_PAUSE_MS 10
+/* Of one member: that it failed is said so often in a row, then every so many ms. */
+#define LINES_AT_ONCE 4
+#define LINE_EVERY_MS 10000
 
 struct entry {
 	struct list node;
@@ -26,7 +30,9 @@ struct entry {
 	struct member *member;
 	uint64_t epoch;
 	bool is_wanted; /* asked for in this pass */
-	bool is_failed; /* as we know and have said it */
+	bool is_failed; /* as we know it, */
+	bool is_said;   /* and have said it */
+	struct pace pace;
 	unsigned failures;
 	int64_t ask_at_ms;   /* INT64_MAX: no reason to */
 	struct reach *reach; /* under way */
@@ -87,10 +93,15 @@ static void plan(struct entry *e)
 			e->roster->measures ? now_ms + measure_every_ms(e->roster) : INT64_MAX;
 }
 
-static void log_change(const struct entry *e, int error)
+/* What was not said, because it fails and answers all the time, has no end to be said. */
+static void say(struct entry *e, int error)
 {
 	const struct target *t = e->member->target;
 
+	if (e->is_said == e->is_failed ||
+	    (e->is_failed && !pace_allows(&e->pace, clock_boot_ms(), LINE_EVERY_MS, LINES_AT_ONCE)))
+		return;
+	e->is_said = e->is_failed;
 	if (e->is_failed)
 		log_warn("direct port: a member cannot be connected to, others are preferred",
 			 log_text("member", t->member), log_text("address", t->published),
@@ -102,12 +113,15 @@ static void log_change(const struct entry *e, int error)
 
 static void set_failed(struct entry *e, bool is_failed, int error)
 {
-	atomic_store_explicit(&e->member->failed, is_failed, memory_order_relaxed);
-	if (e->is_failed == is_failed)
-		return;
+	if (e->is_failed != is_failed)
+		e->failures = 0;
 	e->is_failed = is_failed;
-	e->failures = 0;
-	log_change(e, error);
+	say(e, error);
+}
+
+static void tell_workers(struct member *member, bool is_failed)
+{
+	atomic_store_explicit(&member->failed, is_failed, memory_order_relaxed);
 }
 
 static void on_answer(int error, int64_t took_us, void *arg)
@@ -115,18 +129,26 @@ static void on_answer(int error, int64_t took_us, void *arg)
 	struct entry *e = arg;
 	struct roster *r = e->roster;
 	bool was_failed = e->is_failed;
+	struct member *member = member_ref(e->member);
 
 	e->reach = NULL;
 	if (error == ERR_SYNTAX)
 		error = 0; /* something answers: whether it is of use, sessions find out */
 	set_failed(e, error < 0, error);
-	if (error < 0)
+	if (error < 0) {
+		tell_workers(member, true);
 		e->failures++;
+	}
 	nearness_note(&e->nearness, error < 0 ? NEARNESS_UNREACHABLE : took_us);
 	plan(e);
 	schedule(r);
 	if (r->measures || e->is_failed != was_failed)
 		r->cb(r->arg);
+	/* Last, and e may be gone: by now the set has it where it belongs, which may be
+	 * behind others. */
+	if (error == 0)
+		tell_workers(member, false);
+	member_unref(&member);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -262,14 +284,28 @@ struct member *roster_keep_used(struct roster *roster, uint64_t epoch)
 	return NULL;
 }
 
-struct nearness roster_nearness(const struct roster *roster, const struct member *member)
+static const struct entry *entry_of(const struct roster *r, const struct member *member)
 {
-	list_for_each (node, &roster->entries) {
+	list_for_each (node, &r->entries) {
 		const struct entry *e = CONTAINER_OF(node, struct entry, node);
 		if (e->member == member)
-			return e->nearness;
+			return e;
 	}
-	return (struct nearness){0};
+	return NULL;
+}
+
+struct nearness roster_nearness(const struct roster *roster, const struct member *member)
+{
+	const struct entry *e = entry_of(roster, member);
+
+	return e == NULL ? (struct nearness){0} : e->nearness;
+}
+
+bool roster_has_failed(const struct roster *roster, const struct member *member)
+{
+	const struct entry *e = entry_of(roster, member);
+
+	return e != NULL && e->is_failed;
 }
 
 void roster_look_after(struct roster *roster)
@@ -284,6 +320,8 @@ void roster_look_after(struct roster *roster)
 		plan(e);
 		any = true;
 	}
-	if (any)
-		schedule(roster);
+	if (!any)
+		return;
+	schedule(roster);
+	roster->cb(roster->arg);
 }

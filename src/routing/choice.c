@@ -2,13 +2,6 @@
  * depends on what was asked for. */
 #include "routing/choice.h"
 
-enum rank {
-	RANK_TARGET,
-	RANK_OTHER_STANDBY,
-	RANK_LEADER,
-	RANK_NEVER,
-};
-
 static bool find_rule(const struct choice_settings *settings, const struct candidate *c,
 		      enum member_rule *ret)
 {
@@ -45,16 +38,16 @@ static bool is_target(const struct choice_settings *settings, const struct candi
 	return false;
 }
 
-static enum rank find_rank(const struct choice_settings *settings, const struct candidate *c)
+static enum choice_rank find_rank(const struct choice_settings *settings, const struct candidate *c)
 {
 	/* The leader is behind nobody, and its health is for the store to tell. */
 	bool is_fit = c->is_healthy || c->is_leader;
 
 	if (is_target(settings, c) && is_fit)
-		return RANK_TARGET;
+		return CHOICE_TARGET;
 	if (c->is_leader)
-		return settings->fallback == DIRECT_FALLBACK_NONE ? RANK_NEVER : RANK_LEADER;
-	return settings->fallback == DIRECT_FALLBACK_ANY ? RANK_OTHER_STANDBY : RANK_NEVER;
+		return settings->fallback == DIRECT_FALLBACK_NONE ? CHOICE_NEVER : CHOICE_LEADER;
+	return settings->fallback == DIRECT_FALLBACK_ANY ? CHOICE_OTHER_STANDBY : CHOICE_NEVER;
 }
 
 bool choose(const struct choice_settings *settings, const struct candidate *candidate,
@@ -64,10 +57,10 @@ bool choose(const struct choice_settings *settings, const struct candidate *cand
 
 	if (!find_rule(settings, candidate, &rule))
 		return false;
-	enum rank rank = find_rank(settings, candidate);
+	enum choice_rank rank = find_rank(settings, candidate);
 	*ret = (struct choice){
 		.rule = rule,
-		.takes_new = rank != RANK_NEVER && rule != MEMBER_HELD,
+		.takes_new = rank != CHOICE_NEVER && rule != MEMBER_HELD,
 		.rank = rank,
 	};
 	return true;

@@ -67,3 +67,9 @@ bool lag_is_within(const struct lag *lag, const struct lag_limit *limit)
 	return (limit->bytes == 0 || lag->bytes <= limit->bytes) &&
 	       (limit->ms == 0 || lag->ms <= limit->ms);
 }
+
+bool lag_is_near(const struct lag *lag, const struct lag_limit *limit)
+{
+	return lag_is_within(lag, limit) && ((limit->bytes != 0 && lag->bytes > limit->bytes / 2) ||
+					     (limit->ms != 0 && lag->ms > limit->ms / 2));
+}

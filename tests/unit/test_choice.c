@@ -41,11 +41,11 @@ static int rank_of(char part, enum direct_fallback fallback)
 {
 	switch (part) {
 	case 't':
-		return 0;
+		return CHOICE_TARGET;
 	case 's':
-		return fallback == DIRECT_FALLBACK_ANY ? 1 : NOBODY;
+		return fallback == DIRECT_FALLBACK_ANY ? CHOICE_OTHER_STANDBY : NOBODY;
 	default:
-		return fallback == DIRECT_FALLBACK_NONE ? NOBODY : 2;
+		return fallback == DIRECT_FALLBACK_NONE ? NOBODY : CHOICE_LEADER;
 	}
 }
 

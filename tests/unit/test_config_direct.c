@@ -27,6 +27,7 @@ static void test_without_a_target_the_port_is_off_and_the_rest_has_defaults(void
 	assert_int_equal(d->fallback, DIRECT_FALLBACK_NONE);
 	assert_int_equal(d->max_lag.bytes, 0);
 	assert_int_equal(d->max_lag.ms, 0);
+	assert_int_equal(d->hold_off_ms, 60000);
 	assert_false(d->strict);
 	assert_int_equal(d->dns_timeout_ms, 5000);
 	assert_null(d->local.name);
@@ -58,6 +59,11 @@ static void test_values_reach_the_module(void **state)
 	assert_string_equal(d->local.name, "keeper1");
 	assert_string_equal(d->local.keeper_file, "/k");
 	assert_int_equal(d->dns_timeout_ms, 7000);
+	end(&s);
+	start_with(&s, (const char *[]){"--direct-target=any", "--direct-hold-off=10s", NULL},
+		   (const char *[]){"PGSPLICE_DIRECT_HOLD_OFF=0", NULL});
+	assert_runs(&s);
+	assert_int_equal(d->hold_off_ms, 10000);
 	end(&s);
 	/* Without a target they have no effect, which nobody is told. */
 	start_with(&s,
