@@ -16,6 +16,7 @@ enum {
 	ERR_NO_PERMIT,   /* the current snapshot forbids it */
 	ERR_NOT_REGULAR, /* a path in the store that is not a regular file */
 	ERR_TOO_LARGE,   /* more bytes than we accept */
+	ERR_TLS,         /* no TLS with the peer, or not with this one */
 	ERR_OTHER_STORE, /* not the cluster that was there before, or an older state */
 };
 

@@ -9,6 +9,7 @@
 
 struct observer_settings {
 	struct probe_settings probe; /* without dns, which the observer has of its own */
+	struct tls_settings tls;     /* for places with is_https; its texts must outlive it */
 	struct dns_settings dns;
 };
 
@@ -23,6 +24,7 @@ struct observer_place {
 	struct addr addr;
 	const char *host; /* see struct probe_place; or NULL */
 	uint16_t port;
+	bool is_https;
 	bool ask_now; /* besides the schedule */
 };
 

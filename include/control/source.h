@@ -4,6 +4,7 @@
 #define PGSPLICE_CONTROL_SOURCE_H
 
 #include "cluster/watch.h"
+#include "net/tls.h"
 #include "probe/pg_conninfo.h"
 
 struct source;
@@ -92,6 +93,7 @@ struct probing {
 	const char *conninfo;              /* libpq's text, not checked; NULL for PROBE_KIND_HTTP */
 	const struct pg_conninfo *account; /* what that comes to; main's to fill in */
 	uint16_t http_port;                /* where nothing else says it */
+	struct tls_settings tls;           /* of check servers that are asked over https */
 	int64_t interval_ms;               /* between two questions to one server */
 	int64_t timeout_ms;                /* of one question */
 	int fall; /* failures in a row of a server that is down; at least 1 */

@@ -41,7 +41,8 @@ struct http_request_ops {
 	 * which ends the request with it. */
 	int (*body)(int status, const char *data, size_t size, void *arg);
 	/* The end; the request is gone. error 0: the answer was complete. status
-	 * is 0 if there was none. text says what failed, "" otherwise. */
+	 * is 0 if there was none. text says what failed, "" otherwise; with ERR_TLS
+	 * what was wrong with certificates, or with which file. */
 	void (*done)(int error, const char *text, int status, void *arg);
 };
 

@@ -27,6 +27,8 @@ const char *err_text(int error)
 		return "not a regular file";
 	case ERR_TOO_LARGE:
 		return "too large";
+	case ERR_TLS:
+		return "TLS failed";
 	case ERR_OTHER_STORE:
 		return "the store is not the one that was there before, or went back in time";
 	default:

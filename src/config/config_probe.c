@@ -3,6 +3,20 @@
 #include "base/err.h"
 #include "config_private.h"
 
+/* A wrong path is found at once; what is wrong with a file later on is logged. Whether
+ * anybody is asked over https, only the store knows. */
+static int check_tls(const struct tls_settings *tls, FILE *err)
+{
+	char text[TLS_TEXT_SIZE];
+
+	if (tls->ca_file == NULL && tls->cert_file == NULL && tls->key_file == NULL)
+		return 0;
+	int r = tls_check_files(tls, text);
+	if (r < 0)
+		fprintf(err, "%s (--probe-ca-file, --probe-cert-file, --probe-key)\n", text);
+	return r;
+}
+
 int config_settle_probing(const struct config *config, struct probing *ret, FILE *err)
 {
 	const struct probing *given = &config->members.probing; /* as the rows filled it */
@@ -28,9 +42,10 @@ int config_settle_probing(const struct config *config, struct probing *ret, FILE
 		.kind = is_by_sql ? PROBE_KIND_POSTGRES : PROBE_KIND_HTTP,
 		.conninfo = is_by_sql ? given->conninfo : NULL,
 		.http_port = (uint16_t)config->members_options.http_port,
+		.tls = given->tls,
 		.interval_ms = given->interval_ms,
 		.timeout_ms = given->timeout_ms,
 		.fall = given->fall,
 	};
-	return 0;
+	return is_by_sql ? 0 : check_tls(&ret->tls, err);
 }

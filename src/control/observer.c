@@ -54,6 +54,7 @@ struct observer {
 	struct loop loop;
 	struct wakeup from_control;
 	struct dns *dns;
+	struct tls *tls; /* NULL until somebody is asked over it */
 	struct probe *probe;
 	struct list watched;
 };
@@ -91,6 +92,8 @@ static void on_probe(const struct probe_news *news, void *arg)
 
 static void watched_free(struct watched *w)
 {
+	if (w == NULL)
+		return;
 	probe_remove(&w->server);
 	list_remove(&w->node);
 	free(w);
@@ -111,12 +114,16 @@ static void watch_place(struct observer *o, const struct observer_place *place)
 {
 	struct probe_place where = {.addr = place->addr, .host = place->host, .port = place->port};
 	struct watched *w = find(o, place->id);
-	int r;
+	int r = 0;
 
-	if (w != NULL) {
+	if (place->is_https && o->tls == NULL)
+		r = tls_new(&o->settings.tls, &o->tls);
+	if (place->is_https)
+		where.tls = o->tls;
+	if (r == 0 && w != NULL) {
 		w->is_planned = true;
 		r = probe_move(w->server, &where);
-	} else {
+	} else if (r == 0) {
 		w = calloc(1, sizeof(*w));
 		if (w == NULL)
 			return;
@@ -187,6 +194,7 @@ struct observer_settings observer_settings_of(const struct probing *probing,
 			  .timeout_ms = probing->timeout_ms,
 			  .fall = (unsigned)probing->fall,
 			  .max_connects = MAX_CONNECTS},
+		.tls = probing->tls,
 		.dns = *dns,
 	};
 }
@@ -225,6 +233,7 @@ static void observer_free(struct observer *o)
 	list_for_each_safe (node, &o->watched)
 		watched_free(CONTAINER_OF(node, struct watched, node));
 	probe_free(&o->probe);
+	tls_free(&o->tls);
 	if (o->loop.base != NULL)
 		dns_close(&o->dns);
 	wakeup_deinit(&o->from_control);

@@ -23,6 +23,7 @@ struct server {
 	char *host;    /* to resolve, and in its certificate; of the check server with HTTP */
 	char *api_url; /* as published; HTTP only */
 	uint16_t api_port;
+	bool api_is_https;
 	bool is_wanted;
 	enum probe_outcome said;
 };
@@ -117,7 +118,7 @@ static void on_resolved(void *arg)
 	s->owner->moved(s->owner->arg);
 }
 
-/* The host and port of its REST interface; https is not asked. */
+/* The host and port of its REST interface. */
 static int take_api(struct server *s, const char *api_url)
 {
 	struct url url;
@@ -133,10 +134,9 @@ static int take_api(struct server *s, const char *api_url)
 	int r = url_parse(api_url, 0, &url);
 	if (r < 0)
 		return r;
-	if (!url.is_https) {
-		s->host = TAKE_PTR(url.host);
-		s->api_port = url.port;
-	}
+	s->host = TAKE_PTR(url.host);
+	s->api_port = url.port;
+	s->api_is_https = url.is_https;
 	url_deinit(&url);
 	return 0;
 }
@@ -213,7 +213,8 @@ static bool place_of(struct server *s, struct observer_place *place)
 	const struct addr *addrs;
 	size_t count;
 
-	*place = (struct observer_place){.id = s->id, .host = s->host, .port = s->api_port};
+	*place = (struct observer_place){
+		.id = s->id, .host = s->host, .port = s->api_port, .is_https = s->api_is_https};
 	if (s->host == NULL || *s->host == '\0')
 		return false;
 	if (s->owner->settings->kind == PROBE_KIND_HTTP)
@@ -260,6 +261,7 @@ static void plan(struct patroni_servers *p, bool hurry)
 		digest = add_to_digest(digest, &places[count].addr, sizeof(places[count].addr));
 		digest = add_to_digest(digest, s->host, strlen(s->host));
 		digest = add_to_digest(digest, &s->api_port, sizeof(s->api_port));
+		digest = add_to_digest(digest, &s->api_is_https, sizeof(s->api_is_https));
 		count++;
 	}
 	if (p->has_plan && p->plan == digest)

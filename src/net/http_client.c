@@ -97,6 +97,8 @@ static void end_request(struct http_request *r, int error, const char *what)
 	char text[TLS_TEXT_SIZE + 40];
 	const char *why = r->tls_failure[0] != '\0' ? r->tls_failure : err_text(error);
 
+	if (error < 0 && error != -ETIMEDOUT && r->tls_failure[0] != '\0')
+		error = ERR_TLS;
 	snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", error < 0 ? why : "");
 	int status = r->parser.status;
 	release(r);

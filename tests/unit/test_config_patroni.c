@@ -68,7 +68,41 @@ static void test_what_patroni_needs_is_enough(void **state)
 	assert_int_equal(p->probing.interval_ms, 1000);
 	assert_int_equal(p->probing.timeout_ms, 2000);
 	assert_int_equal(p->probing.fall, 3);
+	assert_null(p->probing.tls.ca_file);
+	assert_null(p->probing.tls.cert_file);
+	assert_null(p->probing.tls.key_file);
+	assert_false(p->probing.tls.skip_verify);
 	end(&s);
+}
+
+/* Files are looked at only where anybody may be asked over https. */
+static void test_certificates_of_rest_interfaces(void **state)
+{
+	static const char *const options[] = {"--probe-ca-file=/none", "--probe-cert-file=/none"};
+	struct start s;
+	const struct tls_settings *tls = &s.config.patroni.probing.tls;
+
+	start_patroni(&s,
+		      (const char *[]){"--probe-conninfo=user=p", "--probe-ca-file=/ca",
+				       "--probe-cert-file=/cert", "--probe-key=/key",
+				       "--probe-skip-tls-verify", NULL},
+		      NULL);
+	assert_runs(&s);
+	assert_string_equal(tls->ca_file, "/ca");
+	assert_string_equal(tls->cert_file, "/cert");
+	assert_string_equal(tls->key_file, "/key");
+	assert_true(tls->skip_verify);
+	end(&s);
+	start_patroni(&s, (const char *[]){"--probe-skip-tls-verify", NULL}, NULL);
+	assert_runs(&s);
+	assert_true(tls->skip_verify);
+	end(&s);
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		start_patroni(&s, (const char *[]){options[i], "--probe-key=/k", NULL}, NULL);
+		assert_refused(&s, (const char *[]){"file /none: No such file or directory",
+						    "--probe-ca-file", "--probe-key"});
+		end(&s);
+	}
 }
 
 static void test_values_reach_the_module(void **state)
@@ -356,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_stolon_is_the_default),
 		cmocka_unit_test(test_what_patroni_needs_is_enough),
 		cmocka_unit_test(test_values_reach_the_module),
+		cmocka_unit_test(test_certificates_of_rest_interfaces),
 		cmocka_unit_test(test_namespace_is_patronis_unless_given),
 		cmocka_unit_test(test_backends_that_patroni_has),
 		cmocka_unit_test(test_what_patroni_does_not_go_with),
