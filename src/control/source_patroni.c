@@ -265,7 +265,7 @@ static int patroni_read(struct source *source)
 	struct patroni *p = (struct patroni *)source;
 
 	/* The first one: the watch may have brought keys already, which prove nothing. */
-	if (p->read_sent_ms == 0)
+	if (p->read == NULL && p->read_sent_ms == 0)
 		read_again(p, 0);
 	else
 		loop_timer_start(&p->tick, 0);
