@@ -81,7 +81,7 @@ static void follow_wish(struct stand *s, const char *keys, bool is_fast)
 	const struct patroni_wish wish = {"pg1", "10.0.0.1:5432", is_fast};
 	struct patroni_view *view = keys_view(keys);
 
-	patroni_servers_follow(s->servers, view, &wish, 1);
+	patroni_servers_follow(s->servers, view, NULL, &wish, 1);
 	patroni_view_unref(&view);
 }
 
@@ -141,7 +141,7 @@ static void test_members_are_asked_from_when_they_come_until_they_go(void **stat
 	/* Its last word may still be on the way. */
 	say(pg1, PROBE_WRITABLE);
 	assert_int_equal(s->told, 0);
-	patroni_servers_follow(s->servers, NULL, NULL, 0);
+	patroni_servers_follow(s->servers, NULL, NULL, NULL, 0);
 	assert_int_equal(fake_observer.count, 0);
 }
 
