@@ -46,6 +46,11 @@ is_gone() {
 	! is_running "$1"
 }
 
+# check_running NAME PID: ends quickstart if that process has ended.
+check_running() {
+	is_running "$2" || die "$1 ended" "$work/$1.log"
+}
+
 # stop_group PID SIGNAL...: sends each signal in turn until the group is empty.
 stop_group() {
 	local pid=$1 signal
@@ -54,7 +59,9 @@ stop_group() {
 		if is_gone "-$pid"; then
 			break
 		fi
+		# One that is stopped, as by kill_server(), gets none otherwise.
 		kill -s "$signal" -- "-$pid" 2>/dev/null || true
+		kill -s CONT -- "-$pid" 2>/dev/null || true
 		wait_until 10 is_gone "-$pid" && break
 	done
 	wait "$pid" 2>/dev/null || true
@@ -69,7 +76,7 @@ stop_all() {
 	if [ -n "$pgsplice_pid" ]; then
 		stop_group "$pgsplice_pid" TERM KILL
 	fi
-	for pid in $standby_pid $leader_pid; do
+	for pid in ${server_pid[db2]:-} ${server_pid[db1]:-}; do
 		stop_group "$pid" INT QUIT KILL
 	done
 	# A step under way, or one whose id was not yet noted when a signal came.

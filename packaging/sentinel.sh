@@ -1,9 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # (Variables are shared with quickstart, which sources this.)
-# A minimal sentinel for the two servers of quickstart: it keeps the cluster
-# data, enables the proxies it hears of, and changes the leader in the two
-# steps that stolon's sentinel takes.
+# quickstart --store: a minimal sentinel for the two servers. It keeps the
+# cluster data, enables the proxies it hears of, and changes the leader in the
+# two steps that stolon's sentinel takes.
 
+cluster_name=quickstart
 generation=0
 current_db=db1 # whose leadership is meant, as in cluster.status.master
 routed_db=     # proxy.spec.masterDbUid
@@ -36,9 +37,9 @@ clusterdata_json() {
 	printf '{"formatVersion":1,"cluster":{"uid":"quickstart","generation":1,'
 	printf '"spec":{"initMode":"new","proxyCheckInterval":"1s","proxyTimeout":"5s"},'
 	printf '"status":{"phase":"normal","master":"%s"}},"keepers":{},"dbs":{' "$current_db"
-	db_json db1 keeper1 "$leader_port"
+	db_json db1 keeper1 "${server_port[db1]}"
 	printf ','
-	db_json db2 keeper2 "$standby_port"
+	db_json db2 keeper2 "${server_port[db2]}"
 	printf '},"proxy":{"generation":%d,"spec":{"masterDbUid":"%s"' "$generation" "$routed_db"
 	if [ "${#enabled[@]}" -gt 0 ]; then
 		printf ',"enabledProxies":'
@@ -79,11 +80,6 @@ sentinel_tick() {
 	fi
 }
 
-sentinel_has_proxy() {
-	sentinel_tick
-	[ "${#enabled[@]}" -gt 0 ]
-}
-
 # Has every enabled proxy carried out the current generation?
 sentinel_converged() {
 	local line waiting=${#enabled[@]}
@@ -94,4 +90,32 @@ sentinel_converged() {
 		fi
 	done < <(store_list_proxies "$proxy_ttl_s")
 	[ "$waiting" -le 0 ]
+}
+
+# What quickstart asks of a cluster; members.sh has the same four functions.
+
+# Its servers run. Makes it known that db1 leads.
+cluster_open() {
+	store_open "$work" "${run_as:-$(id -un)}"
+	sentinel_lead db1
+}
+
+# Prints what pgsplice has to be told, one flag a line. With one standby, the
+# leader is who else could be read from.
+cluster_flags() {
+	printf '%s\n' --cluster-name="$cluster_name"
+	store_flags
+	printf '%s\n' --direct-target=replicas --direct-fallback=leader
+}
+
+# Has pgsplice made itself known to whom that matters?
+cluster_has_proxy() {
+	sentinel_tick
+	[ "${#enabled[@]}" -gt 0 ]
+}
+
+# Once a second while quickstart waits.
+cluster_tick() {
+	store_check
+	sentinel_tick
 }

@@ -37,7 +37,7 @@ store_open() {
 }
 
 store_check() {
-	check_server etcd "$etcd_pid"
+	check_running etcd "$etcd_pid"
 }
 
 store_flags() {
