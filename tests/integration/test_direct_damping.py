@@ -4,9 +4,13 @@ import time
 
 import pytest
 
-from harness import echoes, wait_until
+from harness import Pgsplice, connect, echoes, free_port, wait_until
+from harness.direct import receive_line
+from harness.members import CheckedMembers
+from harness.patroni_keys import ScriptedCluster
 
 MANY = 24
+RANDOM = "--direct-balance=random"  # sessions that stay would keep others away
 MB = 1 << 20
 LEFT_OUT = r"direct port: a member keeps coming and going.*member={}.*reason={} for_ms=(\d+)"
 
@@ -41,7 +45,7 @@ def left_out(stage, uid, reason="unhealthy"):
 
 
 def test_one_that_comes_and_goes_is_left_out_and_comes_back_by_itself(stage):
-    stage.start()
+    stage.start(RANDOM)
     client = stage.direct_on("db2")
     come_and_go(stage, 4, "db2")
     began = time.monotonic()
@@ -80,7 +84,7 @@ def test_all_that_are_left_out_are_better_than_none_and_than_a_fallback(stage, f
 
 
 def test_one_that_lagged_comes_back_at_half_of_the_limit(stage):
-    stage.start("--direct-max-lag=16MB")
+    stage.start("--direct-max-lag=16MB", RANDOM)
     client = stage.direct_on("db2")
     for lag, names in ((15, {"db2", "db3"}), (17, {"db3"}), (15, {"db3"}), (9, {"db3"}),
                        (8, {"db2", "db3"}), (15, {"db2", "db3"})):
@@ -94,6 +98,7 @@ def test_one_that_lagged_comes_back_at_half_of_the_limit(stage):
     assert set(stage.met(MANY)) == {"db2"}
 
 
+@pytest.mark.full
 def test_one_that_lagged_comes_back_after_a_while_within_the_limit(stage):
     stage.start("--direct-max-lag=16MB")
     publish(stage, db2={"xLogPos": (1000 - 17) * MB})
@@ -129,3 +134,70 @@ def test_what_changes_all_the_time_is_not_said_all_the_time(make_direct):
     assert 1 <= len(left_out(stage, "db2")) <= 7
     # What it has come to is said in the end.
     stage.proxy.wait_for_log('direct port: members" .*count=2 changes_unsaid=', timeout=15)
+
+
+# The other kinds of clusters: what a member is comes from other places, the rest is the same.
+
+
+class Direct:
+    """A proxy whose direct port leads to replicas that greet with their names."""
+
+    def __init__(self, *args):
+        self.port = free_port()
+        self.proxy = Pgsplice(None, [*args, "--direct-target=replicas", RANDOM,
+                                     f"--direct-port={self.port}"])
+
+    def met(self, count=MANY):
+        names = set()
+        for _ in range(count):
+            try:
+                with connect(self.port) as sock:
+                    names.add(receive_line(sock))
+            except OSError:
+                names.add(None)
+        return names
+
+    def wait_for(self, *names, timeout=10.0):
+        wait_until(lambda: self.met() == set(names), timeout, lambda: f"clients meet {self.met()}")
+
+    def check_left_out(self, change, uid, good, others):
+        """change(False) makes it bad, change(True) good again; a client that is there
+        stays."""
+        self.wait_for(*good)
+        with connect(self.port) as sock:
+            receive_line(sock)
+            for _ in range(3):
+                self.wait_for(*good)
+                change(False)
+                self.wait_for(*others)
+                change(True)
+            wait_until(lambda: len(self.proxy.find_log(LEFT_OUT.format(uid, "unhealthy"))) == 2)
+            assert self.met() == set(others)
+            self.wait_for(*good)
+            assert echoes(sock)
+
+
+def test_patroni_member_that_streams_now_and_then_is_left_out(tmp_path):
+    cluster = ScriptedCluster(tmp_path / "store", "pg1", "pg2", "pg3")
+    direct = Direct(*cluster.options())
+    try:
+        direct.check_left_out(
+            lambda good: cluster.write_record(
+                "pg2", "replica", replication="streaming" if good else "in archive recovery"),
+            "pg2", ("pg2", "pg3"), ("pg3",))
+    finally:
+        direct.proxy.close()
+        cluster.close()
+
+
+@pytest.mark.full
+def test_member_whose_check_fails_now_and_then_is_left_out():
+    members = CheckedMembers(3)
+    direct = Direct(*members.options())
+    try:
+        direct.check_left_out(
+            lambda good: members[1].says("replica" if good else (500, "cannot ask PostgreSQL")),
+            f"{members[1].host}:{members[1].port}", ("db2", "db3"), ("db3",))
+    finally:
+        direct.proxy.close()
+        members.close()

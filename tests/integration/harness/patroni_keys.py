@@ -79,12 +79,12 @@ class ScriptedMember:
                           {"received_location": 83907680, "replayed_location": 83907680},
                           **({} if role == "primary" else {"replication_state": "streaming"})}
 
-    def record(self, role, wal=83907680):
+    def record(self, role, wal=83907680, replication="streaming"):
         return json.dumps({
             "conn_url": f"postgres://127.0.0.1:{self.server.port}/postgres",
             "api_url": f"{self.scheme}://127.0.0.1:{self.rest.port}/patroni",
             "state": "running", "role": role, "version": "4.1.5", "xlog_location": wal,
-            "timeline": 1, "replication_state": "streaming"})
+            "timeline": 1, "replication_state": replication})
 
     def close(self):
         self.server.close()
@@ -108,8 +108,8 @@ class ScriptedCluster:
     def __getitem__(self, name):
         return self.members[name]
 
-    def write_record(self, name, role, **position):
-        self.keys.put(f"members/{name}", self.members[name].record(role, **position))
+    def write_record(self, name, role, **more):
+        self.keys.put(f"members/{name}", self.members[name].record(role, **more))
 
     def lock(self, name):
         self.keys.put("leader", name)
