@@ -1,6 +1,7 @@
 """The work of tests/run once everything is installed: builds, suites, counts."""
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -29,6 +30,19 @@ BUILDS = {
 FUZZ_OPTIONS = ["--buildtype=debugoptimized", "-Dfuzz=true", "-Db_lundef=false"]
 FUZZ_SECONDS = 60
 
+INTEGRATION = "tests/integration"
+# Modules whose tests wait more than they compute, and whose promises leave room for what
+# others do meanwhile. Those of one lane run one after another, the lanes side by side. What
+# is not named here runs afterwards, alone: what measures, fills the machine, or is new.
+LANES = [
+    ["test_stores", "test_consul", "test_consul_liar", "test_consul_cluster", "test_listening",
+     "test_addresses", "test_fly", "test_command_line", "test_readme"],
+    ["test_etcd", "test_etcd_accounts", "test_etcd_cluster", "test_etcd_liar",
+     "test_etcd_outage", "test_etcd_replaced", "test_store_tree"],
+    ["test_names", "test_names_misbehaving", "test_names_served", "test_tls",
+     "test_vanished_host", "test_direct_cancel", "test_direct_choice", "test_direct_listening",
+     "test_direct_names", "test_direct_roles"],
+]
 INTEGRATION_LIMIT_S = {False: 1200, True: 5400}
 SOAK_S = {False: 30, True: 600}  # for each way to move bytes
 OTHER_LIMIT_S = {False: 300, True: 3600}
@@ -65,13 +79,13 @@ def run(command, limit_s=600, env=None):
     return status, out.decode("utf-8", "replace")
 
 
-def report(suite, passed, failed, skipped, began, output=""):
+def report(suite, passed, failed, skipped, began, output="", ended=None):
     total["passed"] += passed
     total["failed"] += failed
     total["skipped"] += skipped
     word = "FAILED" if failed else "ok"
     print(f"{word}: {suite}: {passed} passed, {failed} failed, {skipped} skipped "
-          f"({time.monotonic() - began:.1f} s)", flush=True)
+          f"({(ended or time.monotonic()) - began:.1f} s)", flush=True)
     if failed and output:
         print("\n".join("  | " + line for line in output.splitlines()[-400:]), flush=True)
 
@@ -167,12 +181,13 @@ def run_script(suite, command, limit_s, env=None):
                 print(f"  {line}")
 
 
-def run_pytest(suite, build_name, path, limit_s, options=(), **env):
+def pytest_suite(suite, build_name, paths, limit_s, options=(), **env):
+    """Runs it; returns what report() is to be told."""
     began = time.monotonic()
     junit = BUILD_ROOT / f"{suite}.xml"
     junit.unlink(missing_ok=True)
     command = [PYTHON, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", "--junitxml", junit,
-               ROOT / path, *options]
+               *[ROOT / path for path in paths], *options]
     program = BUILD_ROOT / build_name / "src/pgsplice"
     status, output = run(command, limit_s, environment(PGSPLICE_BIN=str(program), **env))
     passed = failed = skipped = 0
@@ -184,19 +199,30 @@ def run_pytest(suite, build_name, path, limit_s, options=(), **env):
             passed += max(0, int(found.get("tests")) - bad - int(found.get("skipped")))
     if status not in (0, 5) and failed == 0:  # 5: there are no tests
         failed = 1
-    report(suite, passed, failed, skipped, began, output)
+    return suite, passed, failed, skipped, began, output, time.monotonic()
 
 
 def run_integration(full):
-    run_pytest("integration", "release", "tests/integration", INTEGRATION_LIMIT_S[full],
-               [] if full else ["-m", "not full"])
+    """The lanes side by side, then all other modules alone. In full, all are alone."""
+    selected = [] if full else ["-m", "not full"]
+    lanes = [] if full or len(os.sched_getaffinity(0)) < 2 else LANES
+    paths = [[f"{INTEGRATION}/{module}.py" for module in lane] for lane in lanes]
+    with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
+        running = [pool.submit(pytest_suite, f"integration-{number}", "release", lane,
+                               INTEGRATION_LIMIT_S[full], selected)
+                   for number, lane in enumerate(paths, 1)]
+        for done in concurrent.futures.as_completed(running):
+            report(*done.result())
+    others = [f"--ignore={ROOT / path}" for lane in paths for path in lane]
+    report(*pytest_suite("integration", "release", [INTEGRATION], INTEGRATION_LIMIT_S[full],
+                         [*selected, *others]))
 
 
 def run_soak(full):
     """Of the build with the sanitizers; integration does it for the release build."""
     seconds = SOAK_S[full]
-    run_pytest("soak", "sanitize", "tests/integration/test_soak.py", 2 * seconds + 300,
-               PGSPLICE_SOAK_S=str(seconds), PGSPLICE_SOAK_SANITIZED="1")
+    report(*pytest_suite("soak", "sanitize", [f"{INTEGRATION}/test_soak.py"], 2 * seconds + 300,
+                         PGSPLICE_SOAK_S=str(seconds), PGSPLICE_SOAK_SANITIZED="1"))
 
 
 def run_fuzzers():
