@@ -99,7 +99,7 @@ def test_refused_connection_closes_the_client_at_once(opened):
     with connect(opened.proxy.port) as s:
         assert end_of(s) in ("fin", "rst")
     assert time.monotonic() - began < 1
-    assert "reason=connect" in opened.proxy.wait_for_log("session .*by=server")
+    opened.proxy.wait_for_log("session .*reason=connect.* by=server")
 
 
 def test_connect_time_out_closes_the_client(stage):
@@ -121,7 +121,7 @@ def test_connect_time_out_closes_the_client(stage):
     with connect(stage.proxy.port) as s:
         end_of(s)
     assert 0.25 < time.monotonic() - began < 1.0
-    assert "timeout" in stage.proxy.wait_for_log("session .*closed")
+    stage.proxy.wait_for_log("session .*closed.*timeout")
     for s in filling + [full]:
         s.close()
 
