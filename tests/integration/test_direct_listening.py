@@ -17,7 +17,7 @@ def accepts(port, host="127.0.0.1"):
     try:
         connect(port, host).close()
         return True
-    except ConnectionRefusedError:
+    except ConnectionError:  # reset: the listener was closed in that moment
         return False
 
 
