@@ -27,6 +27,9 @@ struct handover_input {
 	int64_t proxy_timeout_ns;
 	int64_t read_sent_ms;  /* 0: from the watch, vouches for nothing */
 	struct target *target; /* for SITUATION_ROUTED, else NULL */
+	/* What else a snapshot carries has changed: one is published in any case, and it
+	 * has both, so that none has a part of either. */
+	bool has_news;
 };
 
 /* What is to be made known to the workers. */

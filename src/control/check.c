@@ -26,6 +26,18 @@
 
 static void check_within(struct control *c, int64_t delay_ms);
 
+/* As the view has it; but who has waited for a leader waits until that is open: before
+ * its acknowledgement nobody is routed yet. */
+static bool holds_new_clients(const struct control *c)
+{
+	bool opens_soon =
+		c->route.target == NULL && (c->handover.wanted.situation == SITUATION_ROUTED ||
+					    c->handover.wanted.situation == SITUATION_RESOLVING);
+
+	return (c->view != NULL && view_holds_new_clients(c->view)) ||
+	       (c->holds_new_clients && opens_soon);
+}
+
 static void publish(struct control *c)
 {
 	struct listen_set *listen =
@@ -43,6 +55,7 @@ static void publish(struct control *c)
 	if (c->phase == CONTROL_RUNNING)
 		snapshot_set_direct(snapshot, direct_members(c->direct),
 				    direct_listen_set(c->direct));
+	c->holds_new_clients = holds_new_clients(c);
 	snapshot->holds_new_clients = c->holds_new_clients;
 	worker_pool_publish(c->workers, snapshot);
 	snapshot_unref(&snapshot);
@@ -235,7 +248,8 @@ static struct target *find_target(struct control *c, const struct view_member *l
 	return target;
 }
 
-static void evaluate(struct control *c)
+/* has_news: of the direct port or of holding clients; to be published with what follows. */
+static void evaluate(struct control *c, bool has_news)
 {
 	struct decision d = policy_decide(c->view, c->source->proxy_uid);
 	struct target *target = NULL;
@@ -263,7 +277,8 @@ static void evaluate(struct control *c)
 	explain_situation(&c->explain, d.situation, detail, c->source->proxy_uid, d.generation);
 	handover_decide(&c->handover,
 			&(struct handover_input){d.situation, d.generation, d.check_interval_ns,
-						 d.proxy_timeout_ns, c->read_sent_ms, target},
+						 d.proxy_timeout_ns, c->read_sent_ms, target,
+						 has_news},
 			clock_boot_ms());
 	target_unref(&target);
 	check_follow_deadline(c);
@@ -274,41 +289,48 @@ void check_on_resolved(void *arg)
 	struct control *c = arg;
 
 	if (c->phase == CONTROL_RUNNING && c->view != NULL)
-		evaluate(c);
+		evaluate(c, false);
+}
+
+/* Nobody is led anywhere, nor is anything acknowledged, or the sentinels would enable a
+ * proxy that no client can reach. */
+static void take_unheard(struct control *c, bool has_news, bool is_read)
+{
+	handover_expire(&c->handover, clock_boot_ms());
+	if (has_news)
+		handover_publish_again(&c->handover);
+	if (is_read)
+		on_check_finished(false, c);
 }
 
 static void take_view(struct control *c, const struct watch_update *update)
 {
 	struct view *before = c->view;
+	bool is_read = update->read_sent_ms > 0;
 
 	c->view = view_ref(update->view);
 	view_unref(&before);
 	c->read_sent_ms = update->read_sent_ms;
 	explain_recovered(&c->explain, TROUBLE_DATA);
-	/* Before anything of this view may be acknowledged. */
-	bool holds = view_holds_new_clients(c->view);
-	bool is_news = direct_take_view(c->direct, c->view) || holds != c->holds_new_clients;
-	c->holds_new_clients = holds;
-	if (is_news)
-		handover_publish_again(&c->handover);
-	if (update->read_sent_ms > 0) {
-		direct_open(c->direct);
+	bool has_news = direct_take_view(c->direct, c->view) ||
+			view_holds_new_clients(c->view) != c->holds_new_clients;
+	if (is_read) {
 		/* As stolon-proxy: listen once the store has answered, whatever it
 		 * said. A watch may speak on while reads are refused. */
 		listening_open(c->listening);
 		resolve_refresh(c->resolve);
 	}
-	if (listening_set(c->listening) == NULL) {
-		/* Nor is anything acknowledged, or the sentinels would enable a proxy
-		 * that no client can reach. */
-		handover_expire(&c->handover, clock_boot_ms());
-		if (update->read_sent_ms > 0)
-			on_check_finished(false, c);
-		return;
-	}
-	evaluate(c);
+	/* One snapshot has the members and the route of this view: the next leader is not
+	 * to be had on the direct port by the route to the one before, and nothing is
+	 * acknowledged before the members have been published. */
+	if (listening_set(c->listening) != NULL)
+		evaluate(c, has_news);
+	else
+		take_unheard(c, has_news, is_read);
+	if (is_read)
+		direct_open(c->direct);
 	/* What the watch brings moves no deadline, and so no timings either. */
-	if (update->read_sent_ms == 0 && handover_awaits_timings(&c->handover))
+	else if (handover_awaits_timings(&c->handover))
 		check_within(c, 0);
 }
 

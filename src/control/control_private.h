@@ -45,7 +45,7 @@ struct control {
 	struct explain explain;
 	struct view *view;      /* the newest acceptable one */
 	int64_t read_sent_ms;   /* of view; 0: from the watch */
-	bool holds_new_clients; /* by view */
+	bool holds_new_clients; /* as published last */
 };
 
 /* Callbacks of the modules that control.c sets up. */

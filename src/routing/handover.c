@@ -141,6 +141,7 @@ void handover_decide(struct handover *h, const struct handover_input *input, int
 {
 	bool stays = h->routed != NULL && input->situation == SITUATION_ROUTED &&
 		     target_is_same_place(h->routed, input->target);
+	uint64_t before = h->drop_generation;
 
 	CHECK((input->situation == SITUATION_ROUTED) == (input->target != NULL));
 	input_set(&h->wanted, input);
@@ -149,6 +150,8 @@ void handover_decide(struct handover *h, const struct handover_input *input, int
 		close_route(h);
 	else if (h->routed != NULL && !target_has_same_addrs(h->routed, input->target))
 		open_route(h, input->target); /* same leader: cuts what its name lost */
+	if (input->has_news && h->drop_generation == before)
+		publish(h);
 	if (h->step != HANDOVER_WRITING)
 		start_round(h);
 }
@@ -195,9 +198,10 @@ void handover_acknowledged(struct handover *h, bool written, int64_t now_ms)
 	else if (rules->counts_unacknowledged)
 		extend(h, h->writing.read_sent_ms);
 	/* What came meanwhile asks for something else, or was read later: that
-	 * read may vouch only for a publish that was sent after it. */
+	 * read may vouch only for a publish that was sent after it. Or it makes an earlier
+	 * deadline, where a source has deadlines of its own. */
 	if (!asks_the_same(&h->writing, &h->wanted) ||
-	    h->wanted.read_sent_ms > h->writing.read_sent_ms)
+	    (h->wanted.read_sent_ms > 0 && h->wanted.read_sent_ms != h->writing.read_sent_ms))
 		start_round(h);
 	else
 		finish(h, written || rules->counts_unacknowledged);

@@ -108,7 +108,7 @@ static void decide(struct fixture *f, enum situation situation, int64_t generati
 	handover_decide(
 		&f->h,
 		&(struct handover_input){situation, generation, 5 * SECOND_NS, 15 * SECOND_NS,
-					 read_sent_ms ? START_MS + read_sent_ms : 0, target},
+					 read_sent_ms ? START_MS + read_sent_ms : 0, target, false},
 		START_MS + now_ms);
 }
 
@@ -272,6 +272,57 @@ static void test_a_read_during_the_write_needs_a_write_of_its_own(void **state)
 	assert_said(f, "write 4 15s; open 3 a/1 term 1 gen 4 until 24100; good");
 }
 
+static void test_an_earlier_deadline_during_the_write_comes_into_force(void **state)
+{
+	struct fixture *f = *state;
+
+	route_a(f);
+	decide(f, SITUATION_ROUTED, 4, f->a, 9000, 9100);
+	decide(f, SITUATION_ROUTED, 4, f->a, 3000, 9200);
+	written(f, true, 9300);
+	assert_said(f, "write 4 15s; open 2 a/1 term 1 gen 4 until 24000");
+	drained(f, 2, 9310);
+	written(f, true, 9320);
+	assert_said(f, "write 4 15s; open 3 a/1 term 1 gen 4 until 18000; good");
+}
+
+static void decide_with_news(struct fixture *f, enum situation situation, int64_t generation,
+			     struct target *target, int64_t now_ms)
+{
+	struct handover_input input = {.situation = situation,
+				       .generation = generation,
+				       .check_interval_ns = 5 * SECOND_NS,
+				       .proxy_timeout_ns = 15 * SECOND_NS,
+				       .target = target,
+				       .has_news = true};
+
+	handover_decide(&f->h, &input, START_MS + now_ms);
+}
+
+static void test_news_are_published_once_with_what_is_decided(void **state)
+{
+	struct fixture *f = *state;
+
+	decide_with_news(f, SITUATION_NO_LEADER, 2, NULL, 500);
+	assert_said(f, "close 1");
+	drained(f, 1, 501);
+	written(f, true, 502);
+	assert_said(f, "write 2 15s; good");
+	decide(f, SITUATION_ROUTED, 3, f->a, 1000, 1001);
+	written(f, true, 1002);
+	assert_said(f, "write 3 15s; open 2 a/1 term 1 gen 3 until 16000; good");
+	drained(f, 2, 1003);
+	/* Not acknowledged before the workers have them. */
+	decide_with_news(f, SITUATION_ROUTED, 4, f->a, 2001);
+	assert_said(f, "open 3 a/1 term 1 gen 4 until 16000");
+	drained(f, 3, 2002);
+	written(f, true, 2003);
+	assert_said(f, "write 4 15s; open 4 a/1 term 1 gen 4 until 16000; good");
+	drained(f, 4, 2004);
+	decide_with_news(f, SITUATION_ROUTED, 5, f->b, 3001);
+	assert_said(f, "close 5");
+}
+
 static void test_a_withdrawal_during_the_write_is_not_opened_over(void **state)
 {
 	struct fixture *f = *state;
@@ -356,8 +407,8 @@ static void decide_timeout(struct fixture *f, int64_t seconds, int64_t read_sent
 {
 	handover_decide(&f->h,
 			&(struct handover_input){SITUATION_ROUTED, 3, SECOND_NS,
-						 seconds * SECOND_NS, START_MS + read_sent_ms,
-						 f->a},
+						 seconds * SECOND_NS, START_MS + read_sent_ms, f->a,
+						 false},
 			START_MS + read_sent_ms);
 }
 
@@ -447,6 +498,8 @@ int main(void)
 		handover_test(test_a_failed_write_counts_as_good_where_nobody_is_routed),
 		handover_test(test_what_the_watch_brings_acts_but_gives_no_time),
 		handover_test(test_a_read_during_the_write_needs_a_write_of_its_own),
+		handover_test(test_an_earlier_deadline_during_the_write_comes_into_force),
+		handover_test(test_news_are_published_once_with_what_is_decided),
 		handover_test(test_a_withdrawal_during_the_write_is_not_opened_over),
 		handover_test(test_another_leader_during_the_write_needs_its_own),
 		handover_test(test_a_change_while_draining_is_what_gets_written),

@@ -163,8 +163,11 @@ static void do_decide(struct model *m, enum situation situation)
 	}
 	if (situation == SITUATION_ROUTED)
 		m->asked.target = targets[draw(m, ARRAY_LEN(targets))];
+	m->asked.has_news = draw(m, 3) == 0;
+	uint64_t before = m->route.drop_generation;
 	handover_decide(&m->h, &m->asked, m->now_ms);
 	check_deadline(m, before_ms, NULL);
+	require(m, !m->asked.has_news || m->route.drop_generation > before);
 	/* What is forbidden is cut without waiting for anything. */
 	if (m->route.target != NULL)
 		require(m, m->route.target == m->asked.target);
@@ -233,8 +236,9 @@ static void check_it_still_opens(struct model *m)
 {
 	for (int i = 0; i < 4; i++) {
 		m->last_read_ms = m->now_ms;
-		m->asked = (struct handover_input){SITUATION_ROUTED, 9,         SECOND_NS,
-						   15 * SECOND_NS,   m->now_ms, targets[0]};
+		m->asked = (struct handover_input){
+			SITUATION_ROUTED, 9,          SECOND_NS, 15 * SECOND_NS,
+			m->now_ms,        targets[0], false};
 		handover_decide(&m->h, &m->asked, m->now_ms);
 		m->told = m->route.drop_generation;
 		handover_drained(&m->h, m->told, m->now_ms);
