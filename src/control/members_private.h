@@ -33,7 +33,8 @@ struct members {
 	struct unwaited unwaited;
 	bool is_read_due;
 	bool has_decided; /* the first time */
-	bool hurry;       /* by the plan in force */
+	bool has_logged;
+	bool hurry; /* by the plan in force */
 	int64_t generation;
 	struct view *view;      /* of the newest decision */
 	uint64_t told;          /* a digest of what was told last, */

@@ -33,10 +33,11 @@ static const char *role_of(const struct election_member *member, const struct se
 	case ELECTION_ROLE_UNASKABLE:
 	case ELECTION_ROLE_DOWN:
 		/* It has not said anything else since. */
+	case ELECTION_ROLE_AHEAD:
+		/* In recovery still; who is new waits until it is known whom it follows. */
 		return server->was_standby ? "standby" : "";
 	case ELECTION_ROLE_STARTING:
 	case ELECTION_ROLE_READ_ONLY:
-	case ELECTION_ROLE_AHEAD:
 	case ELECTION_ROLE_OTHER_SYSTEM:
 		break;
 	}

@@ -54,8 +54,9 @@ static void log_decision(struct members *m, const struct election_decision *d)
 {
 	char text[TEXT_SIZE];
 
-	if (m->reason == d->reason && m->term == d->term && m->has_decided)
+	if (m->reason == d->reason && m->term == d->term && m->has_logged)
 		return;
+	m->has_logged = true;
 	m->reason = d->reason;
 	m->term = d->term;
 	election_describe(m->election, text, sizeof(text));

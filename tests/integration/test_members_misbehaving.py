@@ -156,6 +156,13 @@ def test_leader_beside_one_that_misbehaves_may_change(members, start_fake, start
     assert code == 0 and took < 2
 
 
+def test_servers_that_are_not_there_yet_are_not_told_of_at_every_try(start_pgsplice):
+    proxy = start_pgsplice(*by_sql("127.0.0.1:1", "127.0.0.1:2"), store=None)
+    proxy.wait_for_log("members.*answer=refused")
+    holds_for(proxy.is_running, 1.5)  # some sixty tries
+    assert len(proxy.find_log('msg="?members"? ')) <= 2, proxy.log()
+
+
 def test_exit_takes_no_time_while_everybody_hangs(start_fake, full_backlog, start_pgsplice):
     fakes = [start_fake(phase) for phase in PHASES]
     proxy = start_pgsplice(*by_sql(*fakes, full_backlog, timeout_s=30), store=None)
