@@ -19,6 +19,9 @@
 
 #define DEFAULT_KEEPALIVE_S 15 /* idle and interval, as Go's, hence stolon-proxy's */
 
+/* By the observer, with --members as with Patroni. */
+#define MOST_SERVERS_ASKED 128
+
 /* For the whole end, whatever hangs. */
 #define STOP_LIMIT_MS 1800
 
@@ -32,6 +35,15 @@ static struct keepalive_settings with_defaults(struct keepalive_settings keepali
 	if (keepalive.interval_s == 0)
 		keepalive.interval_s = DEFAULT_KEEPALIVE_S;
 	return keepalive;
+}
+
+/* One is kept to each server that is asked: none that leads may be lost because all
+ * descriptors are the clients'. */
+static int kept_descriptors(const struct config *config)
+{
+	bool asks = config->members.count > 0 || config->cluster_format == CLUSTER_FORMAT_PATRONI;
+
+	return asks ? MOST_SERVERS_ASKED : 0;
 }
 
 static struct control_settings settings_of(const struct config *config)
@@ -54,6 +66,7 @@ static struct control_settings settings_of(const struct config *config)
 		.direct = direct,
 		.stop_listening = config->stop_listening,
 		.workers = {.workers = (unsigned)config->workers,
+			    .kept_descriptors = kept_descriptors(config),
 			    .session = {.connect_timeout_ms = config->connect_timeout_ms,
 					.splice = (enum splice_mode)config->splice,
 					.server_keepalive =

@@ -16,8 +16,9 @@ struct capacity {
 };
 
 /* Raises RLIMIT_NOFILE to its hard limit and works out from it how many
- * sessions fit, with two descriptors each; logs both. */
-MUST_CHECK int capacity_init(struct capacity *capacity, unsigned workers);
+ * sessions fit, with two descriptors each; logs both. kept: descriptors that the rest of
+ * the program will open, beside a few for the store and for names. */
+MUST_CHECK int capacity_init(struct capacity *capacity, unsigned workers, int kept);
 
 /* Any worker thread. */
 bool capacity_take(struct capacity *capacity);

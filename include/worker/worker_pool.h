@@ -5,7 +5,8 @@
 #include "worker/watchdog.h"
 
 struct worker_pool_settings {
-	unsigned workers; /* 1 to DROP_BARRIER_MAX_WORKERS */
+	unsigned workers;     /* 1 to DROP_BARRIER_MAX_WORKERS */
+	int kept_descriptors; /* that others will open and sessions must leave */
 	struct session_settings session;
 };
 

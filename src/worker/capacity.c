@@ -31,17 +31,17 @@ static int count_open(void)
 }
 
 /* What sessions cannot have. */
-static int reserve(int descriptors, unsigned workers)
+static int reserve(int descriptors, unsigned workers, int kept)
 {
 	int pipes = 2 * PIPE_POOL_MOST * (int)workers;
 
 	/* Where there are few, bulk is copied rather than clients refused. */
 	if (pipes > descriptors / 8)
 		pipes = descriptors / 8;
-	return count_open() + RESERVED + RESERVED_A_WORKER * (int)workers + pipes;
+	return count_open() + kept + RESERVED + RESERVED_A_WORKER * (int)workers + pipes;
 }
 
-int capacity_init(struct capacity *capacity, unsigned workers)
+int capacity_init(struct capacity *capacity, unsigned workers, int kept)
 {
 	struct rlimit limit;
 
@@ -53,7 +53,7 @@ int capacity_init(struct capacity *capacity, unsigned workers)
 			return -errno;
 	}
 	int descriptors = limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
-	int sessions = (descriptors - reserve(descriptors, workers)) / 2;
+	int sessions = (descriptors - reserve(descriptors, workers, kept)) / 2;
 	capacity->limit = sessions > 1 ? sessions : 1;
 	atomic_init(&capacity->free, capacity->limit);
 	atomic_init(&capacity->paused, 0);

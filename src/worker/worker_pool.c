@@ -39,7 +39,7 @@ int worker_pool_start(const struct worker_pool_settings *settings, struct wakeup
 		return -ENOMEM;
 	pool->size = count;
 	drop_barrier_init(&pool->barrier, count, control);
-	int r = capacity_init(&pool->capacity, count);
+	int r = capacity_init(&pool->capacity, count, settings->kept_descriptors);
 	while (r == 0 && started < count) {
 		r = worker_start(pool->workers, started, count, &settings->session, &pool->barrier,
 				 &pool->capacity);

@@ -1,5 +1,6 @@
 """Descriptors run out: it waits, says so once, and goes on by itself."""
 
+import re
 import select
 import time
 
@@ -101,3 +102,15 @@ def test_no_descriptor_is_lost_over_many_sessions(opened):
             assert echoes(s)
     # No equality: the store or a probe may have had one open in that moment.
     wait_until(lambda: opened.proxy.fd_count() <= before)
+
+
+def test_connections_to_servers_that_are_asked_are_not_for_sessions(start_pgsplice):
+    """Else a leader would be lost because there are many clients."""
+    def sessions(*args, **keywords):
+        proxy = start_pgsplice("--workers=2", *args, launcher=["prlimit", "--nofile=1000:1000"],
+                               **keywords)
+        line = proxy.wait_for_log("msg=\"?capacity")
+        return int(re.search(r"sessions=(\d+)", line).group(1))
+
+    asking = sessions("--members=127.0.0.1:1", "--probe-conninfo=user=nobody", store=None)
+    assert sessions() - asking >= 128 // 2

@@ -80,7 +80,7 @@ static int setup(void **state)
 	assert_int_equal(loop_init(&r->loop), 0);
 	assert_int_equal(wakeup_init(&r->control, &r->loop, ignore, NULL), 0);
 	drop_barrier_init(&r->barrier, WORKERS, &r->control);
-	assert_int_equal(capacity_init(&r->capacity, WORKERS), 0);
+	assert_int_equal(capacity_init(&r->capacity, WORKERS, 0), 0);
 	r->settings.connect_timeout_ms = 10000;
 	r->leader = listen_on_loopback(&leader_port);
 	for (unsigned i = 0; i < WORKERS; i++)
