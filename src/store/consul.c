@@ -3,7 +3,8 @@
  * The index of a key or tree (X-Consul-Index of a read of it) rises with every change
  * of it. In consistent reads it goes back only when Consul was restored or another
  * one answers: then reads fail until a second one in a row says the same, and
- * from then on the indexes count as a new epoch. */
+ * from then on the indexes count as a new epoch. (That of a tree also when Consul
+ * forgets what was deleted from it, which changes nothing: index_of_state().) */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "consul_private.h"
+#include "watch_loop.h"
 
 #define RETRIES_MOST 6
 
@@ -114,10 +115,33 @@ static int list_kvs(const struct consul_request *r, const struct consul_kvs *kvs
 	return error;
 }
 
+/* A quarter of an hour after a key was deleted Consul forgets that, and the index of a
+ * tree goes back to the newest one of what is left: it counts as it did if all of that is
+ * as the watch knows it. */
+static uint64_t index_of_state(const struct consul_request *r, const struct consul_kvs *kvs,
+			       uint64_t index)
+{
+	const struct watch_loop *watch = r->store->base.watch;
+	struct listing listing = {0};
+
+	if (index >= r->highest || watch == NULL || !r->base.is_tree ||
+	    !watch_loop_is_of(watch, r->base.key, true))
+		return index;
+	if (list_kvs(r, kvs, &listing) == 0) {
+		struct store_listing found = listing_at(&listing, 0);
+		if (listing_is(&watch->held, &found))
+			index = r->highest;
+	}
+	listing_deinit(&listing);
+	return index;
+}
+
 static void take_kvs(struct consul_request *r, const struct endpoints_reply *reply,
 		     const struct consul_kvs *kvs, uint64_t index)
 {
 	struct listing listing = {.has_no_bounds = !r->base.is_tree};
+
+	index = index_of_state(r, kvs, index);
 	int error = consul_check_index(r->store, index, r->highest);
 
 	if (error == 0)

@@ -5,7 +5,7 @@
  * has a deadline a little after the time for which Consul may hold it, and the
  * regular reads find out whether it keeps up. What it brings is not what a majority
  * has agreed on, so it is only looked at for its index; one that goes back is for
- * the read to judge. */
+ * the read to judge: it may be that Consul has forgotten what was deleted from a tree. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,7 +53,9 @@ static void on_polled(int error, const char *text, const struct endpoints_reply 
 		return;
 	}
 	uint64_t index = strtoull(reply->index, NULL, 10);
-	if (index < w->index)
+	if (index > 0 && index < w->index && watch_loop_was_held(&w->loop))
+		watch_loop_renew(&w->loop);
+	else if (index < w->index)
 		watch_loop_again(&w->loop, "the index went back, or there is none");
 	else if (index == w->index)
 		watch_loop_go_on(&w->loop);

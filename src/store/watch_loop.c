@@ -133,10 +133,15 @@ static int64_t spacing_ms(const struct watch_loop *w)
 	return took_ms < SPACING_MS ? SPACING_MS - took_ms : 0;
 }
 
+bool watch_loop_was_held(const struct watch_loop *w)
+{
+	return clock_boot_ms() - w->began_ms >= HELD_LEAST_MS;
+}
+
 void watch_loop_go_on(struct watch_loop *w)
 {
 	w->is_listening = false;
-	if (clock_boot_ms() - w->began_ms >= HELD_LEAST_MS)
+	if (watch_loop_was_held(w))
 		backoff_reset(&w->backoff);
 	loop_timer_start(&w->timer, next_delay_ms(w));
 }

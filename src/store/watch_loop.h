@@ -57,6 +57,8 @@ void watch_loop_deinit(struct watch_loop *w);
 
 /* It really does. */
 void watch_loop_listens(struct watch_loop *w);
+/* Whether it was kept waiting, as by a server that means it. */
+bool watch_loop_was_held(const struct watch_loop *w);
 /* It has ended without news: listens again. */
 void watch_loop_go_on(struct watch_loop *w);
 /* Something has changed; to be read. */

@@ -16,6 +16,7 @@ from harness import holds_for, wait_until
 from harness import liar as lies
 from harness.etcd import Etcd
 from harness.etcd_store import EtcdClient, decode, encode
+from harness.fake_consul import FakeConsul
 from harness.tree import ConsulTree, EtcdTree, EtcdV2Tree, FileTree, TreeWatcher
 
 pytest_plugins = ["harness.etcd_stage", "harness.consul_stage"]
@@ -514,6 +515,37 @@ def test_queries_that_return_without_a_change_tell_nothing(consul_tree, watch):
     consul_tree.put("leader", "pg1")
     seen.wait_for({"leader": "pg1"})
     assert len(seen.updates) == 2, seen.updates
+
+
+@pytest.fixture
+def fake_tree():
+    fake = FakeConsul()
+    fake.longest_wait = 1.2
+    yield fake, ConsulTree(fake.client)
+    fake.close()
+
+
+def test_a_consul_that_forgets_what_was_deleted_is_the_same_one(fake_tree, watch):
+    """Its index for the tree goes back then, a quarter of an hour after the deletion."""
+    fake, tree = fake_tree
+    tree.put("leader", "pg1")
+    tree.put("members/pg2", "2")
+    seen = watch(tree, read_every=0.05)
+    seen.wait_for({"leader": "pg1", "members/pg2": "2"})
+    tree.delete("members/pg2")
+    seen.wait_for({"leader": "pg1"})
+    known = seen.wait_for_read({"leader": "pg1"})
+    updates, reads = len(seen.updates), len(seen.reads)
+    fake.forget_deletions()
+    queries = len(fake.seen("index="))
+    wait_until(lambda: len(fake.seen("index=")) > queries + 2)
+    assert all(r.get("items") == known["items"] for r in seen.reads[reads:]), seen.reads[reads:]
+    assert len(seen.updates) == updates
+    tree.put("leader", "pg3")
+    seen.wait_for({"leader": "pg3"}, fresh=False)
+    seen.wait_for_read({"leader": "pg3"})
+    seen.assert_revisions_rise()
+    assert not [r for r in seen.reads if "error" in r]
 
 
 def test_an_index_that_begins_anew_is_taken_when_it_stays(own_consul, watch):

@@ -31,6 +31,7 @@ class FakeConsul:
         self.nodes = {}
         self.renewals = []
         self.token = None  # the only one that is allowed; None: no tokens
+        self.longest_wait = 600.0  # seconds for which a query is held
         self.requests = []  # (time, method, path)
         self.rules = []
         self.stopping = False
@@ -125,6 +126,15 @@ class FakeConsul:
             for entry in self.entries.values():
                 entry["ModifyIndex"] = max(1, entry["ModifyIndex"] - by)
             self.changed.notify_all()
+
+    def forget_deletions(self):
+        """As after tombstones' time: the index of a tree is that of what is left."""
+        with self.changed:
+            self.deleted = 0
+
+    def index_of_tree(self, prefix):
+        newest = [e["ModifyIndex"] for k, e in self.entries.items() if k.startswith(prefix)]
+        return max([self.deleted, *newest]) or self.index
 
     def transact(self, operations):
         """(results, error). Changes nothing when there is an error."""
@@ -261,16 +271,19 @@ class Request(http.server.BaseHTTPRequestHandler):
                 fake.remove(key)
                 self.answer(200, "true")
                 return
+            index_of = fake.index_of_tree if "recurse" in self.query else fake.index_of
             if self.is_watch():
                 index = int(self.query["index"])
-                wait = float(self.query["wait"].rstrip("s"))
-                fake.changed.wait_for(lambda: fake.stopping or fake.index_of(key) > index, wait)
+                wait = min(float(self.query["wait"].rstrip("s")), fake.longest_wait)
+                fake.changed.wait_for(lambda: fake.stopping or index_of(key) > index, wait)
             if "keys" in self.query:
                 found = sorted(k for k in fake.entries if k.startswith(key))
+            elif "recurse" in self.query:
+                found = [fake.entries[k] for k in sorted(fake.entries) if k.startswith(key)]
             else:
                 found = [fake.entries[key]] if key in fake.entries else []
             status, text = (200, json.dumps(found)) if found else (404, "")
-            index = fake.index_of(key)
+            index = index_of(key)
         self.answer(status, text, index)
 
     def serve_txn(self, _):
