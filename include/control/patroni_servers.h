@@ -11,8 +11,9 @@
 struct patroni_server {
 	char *name;
 	char *address; /* the text of its address in the store */
-	/* What it said last, of what it is; has_said: anything at all. */
-	bool has_said;
+	/* What it said last of what it is; has_answered: anything. That it does not answer
+	 * now says nothing. */
+	bool has_answered;
 	bool is_in_recovery;
 	uint64_t position; /* 0: not known */
 	int64_t delay_ms;  /* -1: not known */

@@ -112,6 +112,8 @@ enum patroni_reason {
 
 /* A word for logs and metrics: "leader-released". */
 const char *patroni_reason_name(enum patroni_reason reason);
+/* Something is wrong that a human has to see to. */
+bool patroni_reason_is_alarming(enum patroni_reason reason);
 
 /* One member to be asked: all 50 to 100 ms if is_fast, else every second or so. */
 struct patroni_wish {
@@ -132,7 +134,8 @@ struct patroni_decision {
 	int64_t valid_until_ms;
 	/* New clients should wait, sessions stay: a switchover was asked for; or the
 	 * routed member is yet to confirm that it still is the leader; or it refuses,
-	 * and when it is back it may be read-only. */
+	 * and when it is back it may be read-only. Without a member: somebody was routed
+	 * a moment ago, and who comes after him is soon to be. */
 	bool hold_new_clients;
 	/* Come back with patroni_policy_tick() by then, if nothing else happened. */
 	int64_t look_again_ms;
@@ -167,6 +170,7 @@ struct patroni_policy {
 	bool is_by_store;      /* confirmed by the record only */
 	bool is_to_verify;     /* not confirmed since the store came back */
 	bool was_cut;          /* by the newest event, which may then not open */
+	int64_t cut_ms;        /* when a route ended last; 0: never */
 	int64_t confirm_by_ms; /* lock lost or taken anew: cut then; 0: no such thing */
 	int64_t vouched_ms;    /* when the newest that vouches for it was sent */
 	int64_t confirmed_ms;  /* when it was last asked that said writable; 0: never */

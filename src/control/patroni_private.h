@@ -22,7 +22,8 @@ struct patroni {
 	struct store_watch *watch;
 	struct store_request *read; /* NULL: none under way */
 	int64_t read_sent_ms;
-	uint64_t revision; /* of the newest listing taken */
+	uint64_t revision; /* of the newest listing taken, */
+	int64_t taken_ms;  /* and when */
 	uint64_t listings; /* taken so far */
 	struct patroni_servers *servers;
 	struct patroni_policy policy;

@@ -25,6 +25,7 @@ struct server {
 	uint16_t api_port;
 	bool api_is_https;
 	bool is_wanted;
+	bool was_asked; /* and that came of it: */
 	enum probe_outcome said;
 };
 
@@ -76,8 +77,9 @@ const struct patroni_server *patroni_servers_find(const struct patroni_servers *
 
 static void log_change(struct server *s, const struct probe_result *r)
 {
-	if (s->known.has_said && s->said == r->outcome)
+	if (s->was_asked && s->said == r->outcome)
 		return;
+	s->was_asked = true;
 	s->said = r->outcome;
 	LOG_AT(probe_outcome_verdict(r->outcome) == PROBE_ANSWERED ? LOG_LEVEL_INFO
 								   : LOG_LEVEL_WARN,
@@ -98,12 +100,12 @@ static void on_news(const struct observer_news *news, void *arg)
 			continue;
 		log_change(s, r);
 		if (probe_outcome_verdict(r->outcome) == PROBE_ANSWERED) {
+			s->known.has_answered = true;
 			s->known.is_in_recovery = r->outcome == PROBE_IN_RECOVERY;
 			s->known.position =
 				s->known.is_in_recovery ? r->replayed_lsn : r->current_lsn;
 			s->known.delay_ms = s->known.is_in_recovery ? r->replay_delay_ms : -1;
 		}
-		s->known.has_said = true;
 		p->news(&s->known, r, p->arg);
 		return;
 	}
@@ -162,7 +164,8 @@ static int take_address(struct server *s, const struct patroni_member *m)
 		return 0;
 	free(s->known.address);
 	s->known.address = strdup(text);
-	s->known.has_said = s->known.is_in_recovery = false;
+	s->was_asked = false;
+	s->known.has_answered = s->known.is_in_recovery = false;
 	s->known.position = 0;
 	s->known.delay_ms = -1;
 	s->id = ++s->owner->last_id;
@@ -241,7 +244,7 @@ uint64_t patroni_servers_digest(const struct patroni_servers *servers)
 	list_for_each (node, &servers->servers) {
 		const struct server *s = CONTAINER_OF(node, struct server, node);
 		sum = add_to_digest(sum, &s->id, sizeof(s->id));
-		sum = add_to_digest(sum, &s->known.has_said, sizeof(s->known.has_said));
+		sum = add_to_digest(sum, &s->known.has_answered, sizeof(s->known.has_answered));
 		sum = add_to_digest(sum, &s->known.is_in_recovery, sizeof(s->known.is_in_recovery));
 	}
 	return sum;

@@ -10,17 +10,28 @@ static bool is_routed(const struct patroni_decision *d, const struct patroni_mem
 	return d->member != NULL && strcmp(d->member, m->name) == 0;
 }
 
-/* A standby by its record, and by its own word unless it cannot be asked: a record may
- * be one from before an outage. */
+static bool holds_lock(const struct patroni *p, const struct patroni_member *m)
+{
+	return strcmp(patroni_view_leader(p->keys)->name, m->name) == 0;
+}
+
+/* Or leads: whoever holds the lock is promoted first, which sessions on a standby may be
+ * kept through. */
+static bool is_to_lead(const struct patroni *p, const struct patroni_member *m)
+{
+	return holds_lock(p, m) && !patroni_view_config(p->keys)->standby_cluster;
+}
+
+/* A standby by its record, and by its own word: a record may be one from before an outage.
+ * Where it cannot be asked its record suffices, as it does for a leader. */
 static bool is_standby(const struct patroni *p, const struct patroni_member *m,
 		       const struct patroni_server *server)
 {
-	const struct patroni_leader *leader = patroni_view_leader(p->keys);
-
 	if (!m->is_decodable || m->role != PATRONI_ROLE_REPLICA ||
-	    m->state != PATRONI_STATE_RUNNING || strcmp(leader->name, m->name) == 0)
+	    m->state != PATRONI_STATE_RUNNING || holds_lock(p, m))
 		return false;
-	return !server->has_said || server->is_in_recovery;
+	return server->has_answered ? server->is_in_recovery
+				    : p->settings->confirm != CONFIRM_ALWAYS;
 }
 
 static struct view_member describe(const struct patroni *p, const struct patroni_decision *d,
@@ -37,9 +48,9 @@ static struct view_member describe(const struct patroni *p, const struct patroni
 	return (struct view_member){
 		.uid = m->name,
 		.keeper_uid = m->name,
-		.role = routed    ? "master"
-			: standby ? "standby"
-				  : "",
+		.role = routed || is_to_lead(p, m) ? "master"
+			: standby                  ? "standby"
+						   : "",
 		.followed_uid = standby ? "leader" : "",
 		.listen_address = m->address.count > 0 ? m->address.hosts[0].host : "",
 		.port = port,

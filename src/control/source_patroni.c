@@ -72,10 +72,11 @@ static void log_decision(struct patroni *p, const struct patroni_decision *d)
 	p->reason = d->reason;
 	p->term = d->term;
 	snprintf(term, sizeof(term), "%" PRIu64, d->term);
-	log_info("patroni", log_text("reason", patroni_reason_name(d->reason)),
-		 log_text("holder", p->keys == NULL ? NULL : patroni_view_leader(p->keys)->name),
-		 log_text("member", d->member), log_text("address", d->address),
-		 log_text("term", term));
+	LOG_AT(patroni_reason_is_alarming(d->reason) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "patroni",
+	       log_text("reason", patroni_reason_name(d->reason)),
+	       log_text("holder", p->keys == NULL ? NULL : patroni_view_leader(p->keys)->name),
+	       log_text("member", d->member), log_text("address", d->address),
+	       log_text("term", term));
 }
 
 static void keep_record(struct patroni *p, const struct patroni_decision *d)
@@ -118,7 +119,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* What servers answer */
 
-static enum patroni_answer answer_of(const struct probe_result *result)
+/* That nobody listens where a REST interface was says nothing of PostgreSQL. */
+static enum patroni_answer no_answer(const struct patroni *p)
+{
+	return p->settings->probing.kind == PROBE_KIND_HTTP ? PATRONI_ANSWER_UNREACHABLE
+							    : PATRONI_ANSWER_REFUSED;
+}
+
+static enum patroni_answer answer_of(const struct patroni *p, const struct probe_result *result)
 {
 	switch (result->outcome) {
 	case PROBE_WRITABLE:
@@ -127,9 +135,10 @@ static enum patroni_answer answer_of(const struct probe_result *result)
 	case PROBE_IN_RECOVERY:
 		return PATRONI_ANSWER_READ_ONLY;
 	case PROBE_STARTING:
+		return PATRONI_ANSWER_REFUSED;
 	case PROBE_REFUSED:
 	case PROBE_LOST:
-		return PATRONI_ANSWER_REFUSED;
+		return no_answer(p);
 	case PROBE_UNREACHABLE:
 	case PROBE_TIMEOUT:
 		return PATRONI_ANSWER_UNREACHABLE;
@@ -148,7 +157,7 @@ static void on_server_news(const struct patroni_server *server, const struct pro
 	struct patroni_probe probe = {
 		.member = server->name,
 		.address = server->address,
-		.answer = answer_of(result),
+		.answer = answer_of(p, result),
 		.sent_ms = result->sent_ms,
 		.timeline = result->timeline_is_exact ? result->timeline : 0,
 		.system_id = result->system_id,
@@ -193,6 +202,7 @@ static void take_listing(struct patroni *p, const struct store_listing *listing,
 		return;
 	}
 	p->revision = listing->revision;
+	p->taken_ms = clock_boot_ms();
 	for (size_t i = 0; i < listing->count; i++) {
 		const struct store_item *item = &listing->items[i];
 		keys[i] = (struct patroni_key){item->key,          item->data,
@@ -216,11 +226,22 @@ static void read_again(struct patroni *p, int64_t delay_ms)
 	loop_timer_start(&p->read_timer, delay_ms);
 }
 
+/* Older than what was known when it was asked for: what it says is not of now, and must
+ * not pass in silence for a store that agrees. */
+static bool is_of_before(const struct patroni *p, const struct store_listing *listing)
+{
+	return listing->revision < p->revision && p->taken_ms < p->read_sent_ms;
+}
+
 static void on_listed(int error, const char *text, const struct store_listing *listing, void *arg)
 {
 	struct patroni *p = arg;
 
 	p->read = NULL;
+	if (error == 0 && is_of_before(p, listing)) {
+		error = ERR_OTHER_STORE;
+		text = "it answers with an older state than it had before";
+	}
 	read_again(p, error < 0 ? READ_RETRY_MS : PATRONI_READ_EVERY_MS);
 	if (error == 0) {
 		if (p->is_store_out)
@@ -251,8 +272,11 @@ static void on_changed(const struct store_update *update, void *arg)
 {
 	struct patroni *p = arg;
 
-	if (update->is_fresh)
+	if (update->is_fresh) {
 		patroni_policy_store_back(&p->policy, clock_boot_ms());
+		/* Nothing opens before a read has followed. */
+		read_again(p, 0);
+	}
 	take_listing(p, &update->listing, 0);
 }
 

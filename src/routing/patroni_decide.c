@@ -37,6 +37,13 @@ const char *patroni_reason_name(enum patroni_reason reason)
 	return names[reason];
 }
 
+/* Two servers that write, or a record that no Patroni would have written. */
+bool patroni_reason_is_alarming(enum patroni_reason reason)
+{
+	return reason == PATRONI_STALE_TIMELINE || reason == PATRONI_OTHER_SYSTEM ||
+	       reason == PATRONI_BAD_MEMBER || reason == PATRONI_NO_ADDRESS;
+}
+
 /* Whether a switchover away from the candidate is about to happen. Not for one
  * that is scheduled, nor for longer than Patroni needs to look at the key. */
 static bool is_warned(const struct patroni_policy *p, int64_t now_ms)
@@ -52,6 +59,50 @@ static bool is_warned(const struct patroni_policy *p, int64_t now_ms)
 		return false; /* not from here, so Patroni will refuse it */
 	return strcmp(f->candidate, c->name) != 0 &&
 	       now_ms < p->failover_seen_ms + patroni_view_config(p->view)->loop_wait_s * 1000;
+}
+
+/* Whether the reason for which nobody is routed is one of those between two leaders. */
+static bool is_of_a_change(enum patroni_reason reason)
+{
+	switch (reason) {
+	case PATRONI_NO_LEADER:
+	case PATRONI_LEADER_RELEASED:
+	case PATRONI_LEADER_EXPIRED:
+	case PATRONI_NO_MEMBER:
+	case PATRONI_UNCONFIRMED:
+	case PATRONI_UNREACHABLE:
+	case PATRONI_REFUSING:
+	case PATRONI_READ_ONLY:
+		return true;
+	case PATRONI_ROUTED:
+	case PATRONI_ROUTED_BY_STORE:
+	case PATRONI_KEPT_REFUSING:
+	case PATRONI_KEPT_STORE_OUT:
+	case PATRONI_KEPT_UNVERIFIED:
+	case PATRONI_KEPT_PAUSED:
+	case PATRONI_KEPT_DEBOUNCED:
+	case PATRONI_NO_VIEW:
+	case PATRONI_NO_CLUSTER:
+	case PATRONI_LEADER_NOT_HELD:
+	case PATRONI_STANDBY_CLUSTER:
+	case PATRONI_BAD_MEMBER:
+	case PATRONI_NO_ADDRESS:
+	case PATRONI_STORE_OUT:
+	case PATRONI_STORE_STALE:
+	case PATRONI_STALE_TIMELINE:
+	case PATRONI_OTHER_SYSTEM:
+		break;
+	}
+	return false;
+}
+
+/* Until when new clients wait for who comes after the one that was cut: a loop is what
+ * Patroni needs at most to see that there is nobody. */
+static int64_t awaited_until_ms(const struct patroni_policy *p)
+{
+	if (p->view == NULL || p->cut_ms == 0)
+		return 0;
+	return p->cut_ms + patroni_view_config(p->view)->loop_wait_s * 1000;
 }
 
 static void add_wish(struct patroni_decision *d, const char *member, const char *address,
@@ -110,6 +161,8 @@ static int64_t next_change_ms(const struct patroni_policy *p, const struct patro
 						  patroni_view_config(p->view)->loop_wait_s * 1000);
 	if (d->reason == PATRONI_KEPT_PAUSED && now_ms < word_due_ms(p))
 		next_ms = patroni_earlier(next_ms, word_due_ms(p));
+	if (d->member == NULL && d->hold_new_clients)
+		next_ms = patroni_earlier(next_ms, awaited_until_ms(p));
 	if (d->member == NULL && p->candidate.holds_lock && now_ms < no_answer_ms &&
 	    p->settings.confirm == PATRONI_CONFIRM_AUTO)
 		next_ms = patroni_earlier(next_ms, no_answer_ms);
@@ -132,6 +185,8 @@ struct patroni_decision patroni_policy_decide(const struct patroni_policy *p, in
 	} else if (d.reason < PATRONI_NO_VIEW) {
 		d.reason = PATRONI_UNCONFIRMED; /* opens with the next event */
 	}
+	if (d.member == NULL)
+		d.hold_new_clients = is_of_a_change(d.reason) && now_ms < awaited_until_ms(p);
 	fill_wishes(p, &d, now_ms);
 	d.look_again_ms = next_change_ms(p, &d, now_ms);
 	return d;

@@ -23,11 +23,12 @@ static bool asks(const struct patroni_policy *p)
 }
 
 /* Ends the route, and with the lock gone there is no candidate either. */
-static void cut(struct patroni_policy *p)
+static void cut(struct patroni_policy *p, int64_t now_ms)
 {
 	if (!p->is_routed)
 		return;
 	p->is_routed = false;
+	p->cut_ms = now_ms;
 	p->is_by_store = false;
 	p->is_to_verify = false;
 	p->confirm_by_ms = 0;
@@ -40,7 +41,7 @@ static void cut(struct patroni_policy *p)
 static void cut_if_due(struct patroni_policy *p, int64_t now_ms)
 {
 	if (p->is_routed && patroni_judge_route(p, now_ms) >= PATRONI_NO_VIEW)
-		cut(p);
+		cut(p, now_ms);
 }
 
 /* What time has ended is not brought back by the event that comes next. */
@@ -146,7 +147,7 @@ static void note_lock_taken_anew(struct patroni_policy *p, const struct patroni_
 	forget_answers(c, now_ms);
 	p->confirm_by_ms = wait_until_ms(p, wait_ms, now_ms);
 	if (p->confirm_by_ms == 0)
-		cut(p);
+		cut(p, now_ms);
 }
 
 static void note_other_holder(struct patroni_policy *p, const struct patroni_leader *leader,
@@ -157,7 +158,7 @@ static void note_other_holder(struct patroni_policy *p, const struct patroni_lea
 	 * the holding before. */
 	bool is_same_key = c->epoch == leader->create_revision;
 
-	cut(p);
+	cut(p, now_ms);
 	*c = (struct patroni_candidate){
 		.holds_lock = true,
 		.epoch = leader->create_revision,
@@ -190,7 +191,7 @@ static void follow_record(struct patroni_policy *p, int64_t now_ms)
 	if (record == NULL || !record->is_decodable || record->address.count == 0 ||
 	    strcmp(record->address.text, c->address) == 0)
 		return;
-	cut(p); /* it is somewhere else now */
+	cut(p, now_ms); /* it is somewhere else now */
 	/* Without its lock that was all there was of it. */
 	if (*c->name == '\0')
 		return;
@@ -205,7 +206,7 @@ static void follow_system(struct patroni_policy *p, int64_t now_ms)
 	if (system_id == 0 || system_id == p->system_id)
 		return;
 	if (p->system_id != 0) {
-		cut(p);
+		cut(p, now_ms);
 		p->timeline = 0;
 		forget_answers(&p->candidate, now_ms);
 	}
@@ -286,7 +287,7 @@ void patroni_policy_store_back(struct patroni_policy *p, int64_t now_ms)
 }
 
 /* The routed member says that it is writable. */
-static void note_confirmation(struct patroni_policy *p)
+static void note_confirmation(struct patroni_policy *p, int64_t now_ms)
 {
 	const struct patroni_candidate *c = &p->candidate;
 	bool is_restarted = c->timeline != 0 && p->timeline != 0 && c->timeline != p->timeline;
@@ -294,7 +295,7 @@ static void note_confirmation(struct patroni_policy *p)
 	if (c->holds_lock && p->confirm_by_ms > 0) {
 		/* Promoted anew: what was left of its sessions is not of now. */
 		if (is_restarted)
-			cut(p);
+			cut(p, now_ms);
 		p->confirm_by_ms = 0;
 	}
 	if (!p->is_routed)
@@ -326,7 +327,7 @@ void patroni_policy_probe(struct patroni_policy *p, const struct patroni_probe *
 		c->timeline = probe->timeline;
 		c->system_id = probe->system_id;
 		if (p->is_routed && patroni_judge_answer(p) == PATRONI_ROUTED)
-			note_confirmation(p);
+			note_confirmation(p, now_ms);
 	}
 	settle(p, now_ms);
 }

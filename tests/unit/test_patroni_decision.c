@@ -76,7 +76,7 @@ static void test_a_change_under_way_is_asked_after_fast(void **state)
 	assert_int_equal(d.look_again_ms, 1300); /* nothing opens in the event that cuts */
 	patroni_policy_tick(&policy, 1300);
 	d = patroni_policy_decide(&policy, 1300);
-	assert_int_equal(d.look_again_ms, INT64_MAX);
+	assert_int_equal(d.look_again_ms, 11300);
 	d = after("leader pg1\nconfig {\"standby_cluster\":{\"port\":1}}\n" PG1, 1400);
 	assert_true(d.wish_count == 1 && !d.wishes[0].is_fast);
 	patroni_policy_deinit(&policy);
@@ -122,6 +122,41 @@ static void test_a_paused_leader_is_heard_before_its_word_runs_out(void **state)
 	patroni_policy_deinit(&policy);
 }
 
+static void test_new_clients_wait_for_the_next_leader_but_not_for_ever(void **state)
+	struct patroni_decision d = after(LED, 1000);
+	assert_false(d.hold_new_clients); /* for whom? */
+	say("pg1 writable 2", 1000);
+	d = after(NO_LOCK, 2000);
+	assert_true(d.member == NULL && d.hold_new_clients);
+	d = after(OTHER, 2100);
+	assert_true(d.hold_new_clients && d.look_again_ms <= 12000);
+	say("pg2 read-only", 2200);
+	d = patroni_policy_decide(&policy, 2200);
+	assert_true(d.hold_new_clients && d.wishes[0].is_fast);
+	assert_int_equal(d.look_again_ms, 12000);
+	say("pg2 writable 3", 2300);
+	d = patroni_policy_decide(&policy, 2300);
+	assert_true(d.member != NULL && !d.hold_new_clients);
+	d = after(NO_LOCK, 3000);
+	d = after(NO_LOCK, 12999);
+	assert_true(d.hold_new_clients);
+	d = after(NO_LOCK, 13000);
+	assert_true(d.member == NULL && !d.hold_new_clients);
+	assert_int_equal(d.look_again_ms, INT64_MAX);
+static void test_nobody_waits_for_a_leader_that_a_human_has_to_see_to(void **state)
+	static const char *const keys[] = {
+		"",
+		LED "config {\"standby_cluster\":{\"host\":\"a\"}}\n",
+		"leader@8! pg1\n" BOTH,
+		"leader@8 pg1\nmembers/pg1 {\n",
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		start(PATRONI_CONFIRM_ALWAYS);
+		after(LED, 1000);
+		say("pg1 writable 2", 1000);
+		after(NO_LOCK, 1500);
+		struct patroni_decision d = after(keys[i], 2000);
+		assert_true(d.member == NULL && !d.hold_new_clients);
+		patroni_policy_deinit(&policy);
 static void test_terms_tell_routes_apart(void **state)
 {
 	start(PATRONI_CONFIRM_ALWAYS);
@@ -217,6 +252,8 @@ int main(void)
 		cmocka_unit_test(test_a_requested_switchover_holds_new_clients),
 		cmocka_unit_test(test_a_change_under_way_is_asked_after_fast),
 		cmocka_unit_test(test_a_paused_leader_is_heard_before_its_word_runs_out),
+		cmocka_unit_test(test_new_clients_wait_for_the_next_leader_but_not_for_ever),
+		cmocka_unit_test(test_nobody_waits_for_a_leader_that_a_human_has_to_see_to),
 		cmocka_unit_test(test_terms_tell_routes_apart),
 		cmocka_unit_test(test_every_reason_has_its_own_name),
 		cmocka_unit_test(test_members_that_serve_reads),
