@@ -8,6 +8,7 @@
 
 struct view_draft {
 	const char *leader_uid; /* "" for none */
+	const char *why;        /* there is none; cut to fit; NULL: nothing to say */
 	int64_t generation;     /* ours: there is nobody to answer */
 	int64_t check_interval_ns;
 	int64_t proxy_timeout_ns;

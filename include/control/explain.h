@@ -36,8 +36,9 @@ void explain_init(struct explain *explain);
 void explain_trouble(struct explain *explain, enum trouble trouble, const char *text);
 void explain_recovered(struct explain *explain, enum trouble trouble);
 
-/* detail: the leader's published address, its uid, or the problem. */
+/* detail: the leader's published address, its uid, or the problem. why: instead of it,
+ * what the source of the picture says of that; or "". */
 void explain_situation(struct explain *explain, enum situation situation, const char *detail,
-		       const char *proxy_uid, int64_t generation);
+		       const char *why, const char *proxy_uid, int64_t generation);
 
 #endif

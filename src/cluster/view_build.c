@@ -2,6 +2,7 @@
 #include "cluster/view_build.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cluster/view_decode.h"
@@ -55,6 +56,8 @@ static int fill(struct view *view, const struct view_draft *draft)
 	proxy->generation = draft->generation;
 	proxy->spec.leader_uid = copy_text(view, draft->leader_uid, &error);
 	view->proxy = proxy;
+	if (draft->why != NULL)
+		snprintf(view->problem, sizeof(view->problem), "%s", draft->why);
 	view->enables_all = true;
 	view->holds_new_clients = draft->holds_new_clients;
 	return error;

@@ -255,6 +255,7 @@ static void evaluate(struct control *c, bool has_news)
 	struct target *target = NULL;
 	char text[EXPLAIN_TEXT_SIZE];
 	const char *detail = view_problem(c->view);
+	const char *why = view_status(c->view) == VIEW_OK ? detail : "";
 
 	if (view_status(c->view) == VIEW_BAD_SPEC) {
 		snprintf(text, sizeof(text), "clusterdata validation failed: %s", detail);
@@ -274,7 +275,8 @@ static void evaluate(struct control *c, bool has_news)
 	}
 	if (d.situation != SITUATION_ROUTED)
 		target_unref(&target);
-	explain_situation(&c->explain, d.situation, detail, c->source->proxy_uid, d.generation);
+	explain_situation(&c->explain, d.situation, detail, why, c->source->proxy_uid,
+			  d.generation);
 	handover_decide(&c->handover,
 			&(struct handover_input){d.situation, d.generation, d.check_interval_ns,
 						 d.proxy_timeout_ns, c->read_sent_ms, target,

@@ -105,24 +105,24 @@ void explain_recovered(struct explain *explain, enum trouble trouble)
 		 log_number("after_ms", clock_boot_ms() - s->since_ms));
 }
 
-static void log_situation(enum situation situation, const char *detail, const char *proxy_uid,
-			  int64_t generation)
+static void log_situation(enum situation situation, const char *detail, const char *why,
+			  const char *proxy_uid, int64_t generation)
 {
 	enum log_level level = situation == SITUATION_UNRESOLVED || situation == SITUATION_LOOP ||
 					       situation == SITUATION_NO_ADDRESS
 				       ? LOG_LEVEL_ERROR
 				       : LOG_LEVEL_INFO;
 	bool is_uid = situation == SITUATION_NOT_ENABLED;
+	const char *key = *why != '\0' ? "why" : situations[situation].key;
 
 	LOG_AT(level, situations[situation].text, log_stolon(situations[situation].stolon),
 	       log_text("reason", situation_name(situation)),
-	       situations[situation].key ? log_text(situations[situation].key, detail)
-					 : log_text("detail", NULL),
+	       key == NULL ? log_text("detail", NULL) : log_text(key, *why != '\0' ? why : detail),
 	       log_text("uid", is_uid ? proxy_uid : NULL), log_number("generation", generation));
 }
 
 void explain_situation(struct explain *explain, enum situation situation, const char *detail,
-		       const char *proxy_uid, int64_t generation)
+		       const char *why, const char *proxy_uid, int64_t generation)
 {
 	struct explain_state *s = &explain->situation;
 	bool same = explain->known && explain->current == situation;
@@ -140,10 +140,10 @@ void explain_situation(struct explain *explain, enum situation situation, const 
 	explain->current = situation;
 	if (situation == SITUATION_ROUTED) {
 		if (!same || strcmp(s->text, detail) != 0)
-			log_situation(situation, detail, proxy_uid, generation);
+			log_situation(situation, detail, "", proxy_uid, generation);
 		snprintf(s->text, sizeof(s->text), "%s", detail);
 		return;
 	}
-	if (note(s, detail))
-		log_situation(situation, detail, proxy_uid, generation);
+	if (note(s, *why != '\0' ? why : detail))
+		log_situation(situation, detail, why, proxy_uid, generation);
 }

@@ -8,6 +8,8 @@
 #include "control/unwaited.h"
 #include "routing/election.h"
 
+#define MEMBERS_TEXT_SIZE 300 /* of a decision described */
+
 /* What a server said last: the data of its place. */
 struct server {
 	bool was_standby;

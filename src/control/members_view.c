@@ -81,14 +81,18 @@ struct view *members_make_view(struct members *m, const struct election_decision
 	struct view_member members[MEMBER_MAX_PLACES];
 	struct member_texts texts[MEMBER_MAX_PLACES];
 	struct view *view = NULL;
+	char why[MEMBERS_TEXT_SIZE] = "";
 	struct view_draft draft = {
 		.leader_uid = d->leader == NULL ? "" : d->leader->address,
+		.why = why,
 		.generation = ++m->generation,
 		.check_interval_ns = m->settings->probing.interval_ms * NS_PER_MS,
 		.proxy_timeout_ns = members_window_ms(m) * NS_PER_MS,
 		.members = members,
 	};
 
+	if (d->leader == NULL)
+		election_describe(m->election, why, sizeof(why));
 	for (size_t i = 0; i < election_member_count(m->election); i++) {
 		const struct election_member *member = election_member_at(m->election, i);
 		const struct member_place *place = members_place_of(m, i);

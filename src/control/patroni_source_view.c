@@ -5,6 +5,8 @@
 #include "cluster/view_build.h"
 #include "patroni_private.h"
 
+#define WHY_SIZE (PATRONI_NAME_SIZE + 60)
+
 static bool is_routed(const struct patroni_decision *d, const struct patroni_member *m)
 {
 	return d->member != NULL && strcmp(d->member, m->name) == 0;
@@ -71,6 +73,22 @@ const struct patroni_member *patroni_kept_record(const struct patroni *p,
 	return patroni_view_find_member(p->recorded, d->member);
 }
 
+/* Why nobody leads: "unconfirmed, the lock is pg2's"; "" if somebody does. */
+static void explain(const struct patroni *p, const struct patroni_decision *d,
+		    char text[static WHY_SIZE])
+{
+	const char *holder = p->keys == NULL ? "" : patroni_view_leader(p->keys)->name;
+
+	*text = '\0';
+	if (d->member != NULL)
+		return;
+	if (*holder == '\0')
+		snprintf(text, WHY_SIZE, "%s", patroni_reason_name(d->reason));
+	else
+		snprintf(text, WHY_SIZE, "%s, the lock is %s's", patroni_reason_name(d->reason),
+			 holder);
+}
+
 struct view *patroni_make_view(struct patroni *p, const struct patroni_decision *d)
 {
 	const struct patroni_member *kept = patroni_kept_record(p, d);
@@ -78,8 +96,10 @@ struct view *patroni_make_view(struct patroni *p, const struct patroni_decision 
 	struct view_member *members = calloc(count + 1, sizeof(*members));
 	char(*ports)[8] = calloc(count + 1, sizeof(*ports));
 	struct view *view = NULL;
+	char why[WHY_SIZE];
 	struct view_draft draft = {
 		.leader_uid = d->member == NULL ? "" : d->member,
+		.why = why,
 		.generation = ++p->generation,
 		.check_interval_ns = PATRONI_READ_EVERY_MS * NS_PER_MS,
 		.proxy_timeout_ns = patroni_ttl_ms(p) * NS_PER_MS,
@@ -87,6 +107,7 @@ struct view *patroni_make_view(struct patroni *p, const struct patroni_decision 
 		.holds_new_clients = d->hold_new_clients,
 	};
 
+	explain(p, d, why);
 	for (size_t i = 0; members != NULL && ports != NULL && i <= count; i++) {
 		/* What is kept comes last, in place of the newest. */
 		const struct patroni_member *m =

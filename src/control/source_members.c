@@ -15,8 +15,6 @@
 #include "base/log.h"
 #include "members_private.h"
 
-#define TEXT_SIZE 300
-
 /* Every answer may change positions and move the deadline on; once in a while is often
  * enough for that. */
 static bool is_worth_telling(const struct members *m, const struct election_decision *d)
@@ -52,7 +50,7 @@ static void tell(struct members *m)
 
 static void log_decision(struct members *m, const struct election_decision *d)
 {
-	char text[TEXT_SIZE];
+	char text[MEMBERS_TEXT_SIZE];
 
 	if (m->reason == d->reason && m->term == d->term && m->has_logged)
 		return;

@@ -105,7 +105,8 @@ static void react(struct patroni *p)
 		loop_timer_start(&p->tick, delay_ms);
 	else
 		loop_timer_stop(&p->tick);
-	if (is_worth_telling(p, &d))
+	/* Before anything was read there is nothing to tell, nor to be listened for. */
+	if (p->keys != NULL && is_worth_telling(p, &d))
 		tell(p, &d);
 }
 
@@ -221,6 +222,15 @@ static void take_listing(struct patroni *p, const struct store_listing *listing,
 	react(p);
 }
 
+/* Not once there was something: then the leader may vouch for itself. */
+static void tell_unreachable(struct patroni *p, const char *text)
+{
+	struct watch_update update = {
+		.outcome = WATCH_UNREACHABLE, .text = text, .read_sent_ms = p->read_sent_ms};
+
+	p->cb(&update, p->arg);
+}
+
 static void read_again(struct patroni *p, int64_t delay_ms)
 {
 	loop_timer_start(&p->read_timer, delay_ms);
@@ -255,6 +265,8 @@ static void on_listed(int error, const char *text, const struct store_listing *l
 	p->is_store_out = true;
 	patroni_policy_store_lost(&p->policy, clock_boot_ms());
 	react(p);
+	if (p->keys == NULL)
+		tell_unreachable(p, text);
 }
 
 static void on_read_timer(evutil_socket_t fd, short what, void *arg)
