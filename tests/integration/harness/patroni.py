@@ -22,7 +22,9 @@ _BOOTSTRAP = {
             "use_pg_rewind": True,
             "parameters": {"fsync": "off", "full_page_writes": "on", "wal_log_hints": "on",
                            "shared_buffers": "32MB", "max_connections": 50,
-                           "autovacuum": "off", "wal_keep_size": "128MB"},
+                           "autovacuum": "off", "wal_keep_size": "128MB",
+                           # A standby is often there before its slot is.
+                           "wal_retrieve_retry_interval": "200ms"},
         },
     },
     "initdb": [{"encoding": "UTF8"}, "data-checksums", "no-sync"],
@@ -57,7 +59,9 @@ class PatroniMember:
                                    "replication": {"username": "replicator"},
                                    "rewind": {"username": "postgres"}},
                 "pg_hba": _HBA,
-                "parameters": {"unix_socket_directories": "''"},
+                # None: Patroni puts quotes around it. A socket in the data directory
+                # would make pg_rewind fail half way and leave torn segments.
+                "parameters": {"unix_socket_directories": ""},
             },
         }
         with open(self.config_path, "w", encoding="utf-8") as f:
@@ -100,6 +104,14 @@ class PatroniMember:
     def is_writable(self):
         try:
             return self.query("select not pg_is_in_recovery()")[0]
+        except psycopg2.Error:
+            return False
+
+    def follows(self, leader):
+        """Whether it is streaming from this leader, and answers."""
+        try:
+            return self.query("select count(*) from pg_stat_wal_receiver where "
+                              f"status = 'streaming' and sender_port = {leader.port}")[0] == 1
         except psycopg2.Error:
             return False
 
@@ -189,11 +201,12 @@ class PatroniCluster:
                 and m.status().get("state") == "running"]
 
     def wait_until_healthy(self, timeout=90):
+        """One leader, all others streaming from it. Asked on both sides: in the leader's
+        list a base backup that is still running looks the same."""
         def healthy():
             leader = self.leader()
-            return leader is not None and leader.query(
-                "select count(*) from pg_stat_replication where state = 'streaming'"
-            )[0] == len(self.members) - 1
+            return leader is not None and all(
+                m.follows(leader) for m in self.members if m is not leader)
         wait_until(healthy, timeout, self.logs, step=0.2)
 
     def switchover(self, timeout=30):
