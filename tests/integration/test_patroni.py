@@ -1,8 +1,10 @@
 """Real Patroni with three members: nobody is led to a server that is read-only, and the
-new leader is served as soon as it is writable."""
+new leader is served as soon as it is writable. Debian's Patroni, and a current one with
+tests/run --full."""
 
 import os
 import signal
+import statistics
 import threading
 import time
 
@@ -11,13 +13,16 @@ import pytest
 
 from harness import Pgsplice, free_port, wait_until
 from harness.patroni import PatroniCluster
+from harness.patroni_outage import Outages
+from harness.patroni_program import find_current
 
-SCOPE = "main"
 
-
-@pytest.fixture(scope="module")
-def cluster(etcd):
-    c = PatroniCluster({"etcd3": {"host": f"127.0.0.1:{etcd.port}"}}, SCOPE)
+@pytest.fixture(scope="module",
+                params=["debian", pytest.param("current", marks=pytest.mark.full)])
+def cluster(etcd, request):
+    program = find_current(may_install=True)[0] if request.param == "current" else None
+    c = PatroniCluster({"etcd3": {"host": f"127.0.0.1:{etcd.port}"}}, request.param,
+                       program=program)
     c.leader().query("create table if not exists writes (n serial)")
     yield c
     c.close()
@@ -27,7 +32,7 @@ def cluster(etcd):
 def proxy(cluster, etcd, request):
     cluster.wait_until_healthy()
     direct_port = free_port()
-    p = Pgsplice(None, ["--cluster-format=patroni", f"--cluster-name={SCOPE}",
+    p = Pgsplice(None, ["--cluster-format=patroni", f"--cluster-name={cluster.scope}",
                         "--store-backend=etcdv3",
                         f"--store-endpoints=http://127.0.0.1:{etcd.port}",
                         "--direct-target=replicas", f"--direct-port={direct_port}",
@@ -116,11 +121,12 @@ def change_leader(cluster, writer, change):
 
 
 def switch_over(cluster, writer, rounds):
-    worst = 0
+    """How long after the new leader was writable it was served, each time."""
+    took = []
     for _ in range(rounds):
-        worst = max(worst, change_leader(cluster, writer, lambda old: cluster.switchover()))
+        took.append(change_leader(cluster, writer, lambda old: cluster.switchover()))
         cluster.wait_until_healthy()
-    return worst
+    return took
 
 
 @pytest.mark.parametrize("proxy", [["--probe-conninfo=user=postgres"], ["--probe=http"]],
@@ -128,22 +134,24 @@ def switch_over(cluster, writer, rounds):
 def test_switchover_gives_nobody_a_read_only_server(cluster, proxy):
     writer = Writer(proxy.port)
     try:
-        worst = switch_over(cluster, writer, 1)
+        took = switch_over(cluster, writer, 1)
     finally:
         writer.stop()
     assert writer.read_only == 0
-    assert worst < 1
+    assert took[0] < 1
 
 
 @pytest.mark.full
 def test_twenty_switchovers_give_nobody_a_read_only_server(cluster, proxy):
     writer = Writer(proxy.port)
     try:
-        worst = switch_over(cluster, writer, 20)
+        took = switch_over(cluster, writer, 20)
     finally:
         writer.stop()
     assert writer.read_only == 0
-    assert worst < 0.5
+    # The promise is for each; three servers that share two cores with us make a few late.
+    assert statistics.median(took) <= 0.15, took
+    assert max(took) < 0.5, took
 
 
 def test_reads_go_to_replicas(cluster, proxy):
@@ -183,27 +191,27 @@ def test_lost_leader_is_replaced(cluster, proxy):
     cluster.wait_until_healthy()
 
 
+@pytest.fixture
+def outages(cluster, etcd, proxy):
+    o = Outages(cluster, etcd.port, {"pgsplice": (proxy.port, proxy.direct_port)})
+    yield o
+    o.close()
+
+
 @pytest.mark.full
-def test_frozen_patroni_does_not_keep_its_clients(cluster, proxy):
-    """The server of a Patroni that hangs stays writable: its sessions are cut when the
-    lock moves all the same."""
-    writer = Writer(proxy.port)
-    old = cluster.leader()
-    session = psycopg2.connect(host="127.0.0.1", port=proxy.port, user="postgres",
-                               dbname="postgres")
-    try:
-        took = change_leader(cluster, writer,
-                             lambda leader: os.kill(leader.process.pid, signal.SIGSTOP))
-        with pytest.raises(psycopg2.Error):
-            with session.cursor() as cursor:
-                cursor.execute("select 1")
-    finally:
-        session.close()
-        writer.stop()
-        os.kill(old.process.pid, signal.SIGCONT)
-    assert writer.read_only == 0
-    assert took < 1
-    cluster.wait_until_healthy()
+def test_no_session_outlives_the_lock_of_a_frozen_patroni(outages):
+    """Its server stays writable, so nobody but us ends the old leader's sessions: those that
+    do nothing, the one that writes and the one with an open transaction."""
+    seen = [outages.observe(lambda old: os.kill(old.process.pid, signal.SIGSTOP),
+                            lambda old: os.kill(old.process.pid, signal.SIGCONT))
+            ["proxies"]["pgsplice"] for _ in range(3)]
+    print(seen)
+    assert sum(s["read_only"] for s in seen) == 0
+    # As above: the greatest also has what else the machine did in that moment.
+    outlived = [s["outlived_s"] for s in seen]
+    assert statistics.median(outlived) <= 0.05, outlived
+    assert max(outlived) < 0.25, outlived
+    assert max(s["first_write_s"] for s in seen) < 0.5
 
 
 @pytest.mark.full

@@ -11,13 +11,17 @@ import urllib.request
 
 import psycopg2
 
+from .patroni_program import command_for
 from .ports import free_port
 from .postgres import binaries
 from .wait import wait_until
 
+# Of the shortest that Patroni allows.
+QUICK = {"ttl": 20, "loop_wait": 2, "retry_timeout": 3}
+
 _BOOTSTRAP = {
     "dcs": {
-        "ttl": 20, "loop_wait": 2, "retry_timeout": 3, "maximum_lag_on_failover": 1 << 20,
+        "maximum_lag_on_failover": 1 << 20,
         "postgresql": {
             "use_pg_rewind": True,
             "parameters": {"fsync": "off", "full_page_writes": "on", "wal_log_hints": "on",
@@ -51,7 +55,7 @@ class PatroniMember:
             **self.cluster.store_config,
             "restapi": {"listen": f"127.0.0.1:{self.api_port}",
                         "connect_address": f"127.0.0.1:{self.api_port}"},
-            "bootstrap": _BOOTSTRAP,
+            "bootstrap": {**_BOOTSTRAP, "dcs": {**_BOOTSTRAP["dcs"], **self.cluster.timings}},
             "postgresql": {
                 "listen": f"127.0.0.1:{self.port}", "connect_address": f"127.0.0.1:{self.port}",
                 "data_dir": self.data, "bin_dir": binaries(),
@@ -77,7 +81,7 @@ class PatroniMember:
             if os.geteuid() == 0 else {}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", self.cluster.program, self.config_path],
+                ["setpriv", "--pdeathsig", "TERM", *self.cluster.command, self.config_path],
                 cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": self.cluster.folder},
                 start_new_session=True, **as_user)
@@ -162,15 +166,17 @@ class PatroniMember:
 
 
 class PatroniCluster:
-    def __init__(self, store_config, scope="main", count=3, program=None):
-        self.program = program or os.environ.get("PATRONI_BIN") or shutil.which("patroni")
-        assert self.program, "Patroni is not installed"
+    def __init__(self, store_config, scope="main", count=3, program=None, timings=None):
+        program = program or os.environ.get("PATRONI_BIN") or shutil.which("patroni")
+        assert program, "Patroni is not installed"
         self.store_config = store_config
         self.scope = scope
+        self.timings = timings or QUICK
         self.folder = tempfile.mkdtemp(prefix="pgsplice-test-patroni-")
         os.chmod(self.folder, 0o755)
         self.members = []
         try:
+            self.command = command_for(program, self.folder)
             for i in range(1, count + 1):
                 self.members.append(PatroniMember(self, f"pg{i}"))
             if os.geteuid() == 0:
