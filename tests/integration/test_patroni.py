@@ -2,7 +2,6 @@
 new leader is served as soon as it is writable. Debian's Patroni, and a current one with
 tests/run --full."""
 
-import os
 import signal
 import statistics
 import threading
@@ -185,7 +184,7 @@ def test_lost_leader_is_replaced(cluster, proxy):
         took = change_leader(cluster, writer, lambda leader: leader.kill())
     finally:
         writer.stop()
-        old.start_anew()
+        old.replace()
     assert writer.read_only == 0
     assert took < 1
     cluster.wait_until_healthy()
@@ -202,8 +201,7 @@ def outages(cluster, etcd, proxy):
 def test_no_session_outlives_the_lock_of_a_frozen_patroni(outages):
     """Its server stays writable, so nobody but us ends the old leader's sessions: those that
     do nothing, the one that writes and the one with an open transaction."""
-    seen = [outages.observe(lambda old: os.kill(old.process.pid, signal.SIGSTOP),
-                            lambda old: os.kill(old.process.pid, signal.SIGCONT))
+    seen = [outages.observe(lambda old: old.freeze(), lambda old: old.replace())
             ["proxies"]["pgsplice"] for _ in range(3)]
     print(seen)
     assert sum(s["read_only"] for s in seen) == 0

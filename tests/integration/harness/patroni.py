@@ -143,8 +143,15 @@ class PatroniMember:
                     pass
         self.process.wait(20)
 
-    def start_anew(self):
-        """As a new machine of the same name."""
+    def freeze(self):
+        """Patroni alone; its server goes on. Don't let it go on: Patroni 3.0 then takes
+        the lock back without a look at who has it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def replace(self):
+        """By a new machine of the same name."""
+        if self.process.poll() is None:
+            self.kill()
         shutil.rmtree(self.data, ignore_errors=True)
         self.start()
 

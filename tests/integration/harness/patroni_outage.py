@@ -54,14 +54,16 @@ class Outages:
                             for name, clients in self._clients.items()}}
 
     def _open_sessions(self, leader):
+        def sessions():
+            return {name: clients.ask("sessions") for name, clients in self._clients.items()}
+
         def are_open():
             return all(server == leader.port and ended is None
-                       for clients in self._clients.values()
-                       for _, server, ended, _ in clients.ask("sessions"))
+                       for found in sessions().values() for _, server, ended, _ in found)
 
         for clients in self._clients.values():
             clients.ask("open_sessions", IDLE_SESSIONS)
-        wait_until(are_open, 20, "sessions with the leader", step=0.05)
+        wait_until(are_open, 20, lambda: f"sessions with the leader: {sessions()}", step=0.05)
 
     def _wait_for_leader(self, began):
         """From when on anybody was writable, and down before, if it is the same one."""
