@@ -72,10 +72,9 @@ def is_kept(session, proxy, server):
     return session.works() and server_behind(proxy.port) == server.port
 
 
-@pytest.mark.parametrize("options", [[], ["--probe-interval=20s"]], ids=["usual", "asked-seldom"])
-def test_a_paused_leader_outlives_its_lock_and_its_record(postgres, keys, start_proxy, options):
-    """Which expire together when its Patroni is stopped."""
-    proxy = start_proxy(*options)
+def test_a_paused_leader_outlives_its_lock_and_its_record(postgres, keys, start_proxy):
+    """Which expire together when its Patroni is stopped; however seldom it is asked."""
+    proxy = start_proxy("--probe-interval=20s")
     session = Session(proxy.port)
     keys.put_config(pause=True)
     keys.delete("leader")

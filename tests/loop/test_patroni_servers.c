@@ -163,14 +163,14 @@ static void test_what_it_said_is_known_until_it_is_elsewhere(void **state)
 	struct stand *s = *state;
 
 	follow(s, SQL("pg1", "10.0.0.1:1111") SQL("pg2", "10.0.0.2:2222"));
-	assert_false(find(s, "pg1")->has_said);
+	assert_false(find(s, "pg1")->has_answered);
 	uint64_t pg1 = id_at(1111);
 	say(pg1, PROBE_IN_RECOVERY);
 	assert_int_equal(s->told, 1);
 	assert_string_equal(s->name, "pg1");
 	assert_int_equal(s->outcome, PROBE_IN_RECOVERY);
 	const struct patroni_server *server = find(s, "pg1");
-	assert_true(server->has_said && server->is_in_recovery);
+	assert_true(server->has_answered && server->is_in_recovery);
 	assert_int_equal(server->position, 500);
 	assert_int_equal(server->delay_ms, 40);
 	/* Silence takes nothing back. */
@@ -185,12 +185,12 @@ static void test_what_it_said_is_known_until_it_is_elsewhere(void **state)
 	say(pg1, PROBE_IN_RECOVERY);
 	follow(s, SQL("pg1", "10.0.0.1:1112") SQL("pg2", "10.0.0.2:2222"));
 	server = find(s, "pg1");
-	assert_false(server->has_said || server->is_in_recovery);
+	assert_false(server->has_answered || server->is_in_recovery);
 	assert_int_equal(server->position, 0);
 	assert_int_equal(server->delay_ms, -1);
 	assert_true(id_at(1112) != pg1);
 	say(pg1, PROBE_WRITABLE); /* where it was */
-	assert_false(server->has_said);
+	assert_false(server->has_answered);
 }
 
 static void test_digest_changes_with_what_a_server_is_and_not_with_its_position(void **state)

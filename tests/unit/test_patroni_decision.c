@@ -123,6 +123,8 @@ static void test_a_paused_leader_is_heard_before_its_word_runs_out(void **state)
 }
 
 static void test_new_clients_wait_for_the_next_leader_but_not_for_ever(void **state)
+{
+	start(PATRONI_CONFIRM_ALWAYS);
 	struct patroni_decision d = after(LED, 1000);
 	assert_false(d.hold_new_clients); /* for whom? */
 	say("pg1 writable 2", 1000);
@@ -143,12 +145,18 @@ static void test_new_clients_wait_for_the_next_leader_but_not_for_ever(void **st
 	d = after(NO_LOCK, 13000);
 	assert_true(d.member == NULL && !d.hold_new_clients);
 	assert_int_equal(d.look_again_ms, INT64_MAX);
+	patroni_policy_deinit(&policy);
+}
+
 static void test_nobody_waits_for_a_leader_that_a_human_has_to_see_to(void **state)
+{
 	static const char *const keys[] = {
 		"",
 		LED "config {\"standby_cluster\":{\"host\":\"a\"}}\n",
 		"leader@8! pg1\n" BOTH,
 		"leader@8 pg1\nmembers/pg1 {\n",
+	};
+
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		start(PATRONI_CONFIRM_ALWAYS);
 		after(LED, 1000);
@@ -157,6 +165,9 @@ static void test_nobody_waits_for_a_leader_that_a_human_has_to_see_to(void **sta
 		struct patroni_decision d = after(keys[i], 2000);
 		assert_true(d.member == NULL && !d.hold_new_clients);
 		patroni_policy_deinit(&policy);
+	}
+}
+
 static void test_terms_tell_routes_apart(void **state)
 {
 	start(PATRONI_CONFIRM_ALWAYS);

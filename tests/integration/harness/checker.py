@@ -4,6 +4,7 @@ Writers run as a program of their own, so that their times do not depend on
 what the test does."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -56,22 +57,31 @@ class Report(typing.NamedTuple):
 
 class Checker:
     """Starts writers on proxies (their ports) at once, and one straight on the
-    standby (its port), which tells from when on that takes writes."""
+    standby (its port; None: there is none), which tells from when on that takes writes.
+    Each writer rests for pause_ms between two writes."""
 
-    def __init__(self, ports, standby, writers=3):
+    def __init__(self, ports, standby, writers=3, pause_ms=0):
         self._standby = standby
         self._out = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-u",
-             pathlib.Path(__file__).with_name("writers.py"), f"{standby}:1",
-             *(f"{port}:{writers}" for port in ports)],
+             pathlib.Path(__file__).with_name("writers.py"),
+             *([f"{standby}:1"] if standby else []),
+             *(f"{port}:{writers}:{pause_ms}" for port in ports)],
             stdin=subprocess.PIPE, stdout=self._out)
         self._stopped = False
+        self._records = []
+        self._read = 0  # bytes
 
     def records(self):
         # Not the file's own position: the writers append at that one.
-        text = pathlib.Path(f"/proc/self/fd/{self._out.fileno()}").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+        while data := os.pread(self._out.fileno(), 1 << 22, self._read):
+            data = data[:data.rfind(b"\n") + 1]
+            if not data:
+                break
+            self._read += len(data)
+            self._records += [json.loads(line) for line in data.splitlines()]
+        return self._records
 
     def acks(self):
         """Those of writers on proxies."""

@@ -52,10 +52,10 @@ class PatroniMember:
     def _write_config(self):
         config = {
             "scope": self.cluster.scope, "namespace": "/service", "name": self.name,
-            **self.cluster.store_config,
+            **self._store_config(),
             "restapi": {"listen": f"127.0.0.1:{self.api_port}",
                         "connect_address": f"127.0.0.1:{self.api_port}"},
-            "bootstrap": {**_BOOTSTRAP, "dcs": {**_BOOTSTRAP["dcs"], **self.cluster.timings}},
+            "bootstrap": {**_BOOTSTRAP, "dcs": {**_BOOTSTRAP["dcs"], **self.cluster.dcs}},
             "postgresql": {
                 "listen": f"127.0.0.1:{self.port}", "connect_address": f"127.0.0.1:{self.port}",
                 "data_dir": self.data, "bin_dir": binaries(),
@@ -70,6 +70,10 @@ class PatroniMember:
         }
         with open(self.config_path, "w", encoding="utf-8") as f:
             json.dump(config, f)  # JSON is YAML
+
+    def _store_config(self):
+        found = self.cluster.store_config
+        return found(self.name) if callable(found) else found
 
     @property
     def config_path(self):
@@ -173,12 +177,15 @@ class PatroniMember:
 
 
 class PatroniCluster:
-    def __init__(self, store_config, scope="main", count=3, program=None, timings=None):
+    """store_config: the same for all members, or a function of a member's name; dcs: more
+    of the options that Patroni keeps in its store."""
+
+    def __init__(self, store_config, scope="main", count=3, program=None, dcs=None):
         program = program or os.environ.get("PATRONI_BIN") or shutil.which("patroni")
         assert program, "Patroni is not installed"
         self.store_config = store_config
         self.scope = scope
-        self.timings = timings or QUICK
+        self.dcs = {**QUICK, **(dcs or {})}
         self.folder = tempfile.mkdtemp(prefix="pgsplice-test-patroni-")
         os.chmod(self.folder, 0o755)
         self.members = []

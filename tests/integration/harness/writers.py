@@ -1,9 +1,10 @@
 """A program: clients that write through proxies and note what was acknowledged.
 
-    writers.py PORT:COUNT...
+    writers.py PORT:COUNT[:PAUSE_MS]...
 
 Runs COUNT writers on each port until its standard input ends. Each inserts row
-after row and reconnects after an error, unless it is that of a standby. Lines on standard output, JSON:
+after row, with a pause in between, and reconnects after an error, unless it is that
+of a standby. Lines on standard output, JSON:
 ["ack", proxy port, writer, row, sent, server's time, received, server's port]
 ["error", proxy port, writer, row, sent, noticed, text]
 All times are time.time(); the server's is taken inside the statement, before it
@@ -31,7 +32,7 @@ def _note(*values):
         sys.stdout.write(line)
 
 
-def _write(port, writer):
+def _write(port, writer, pause_s):
     connection = None
     row = 0
     while not _stopping.is_set():
@@ -48,6 +49,8 @@ def _write(port, writer):
                 cursor.execute(_INSERT, (writer, row))
                 server_time, server_port = cursor.fetchone()
             _note("ack", port, writer, row, sent, server_time, time.time(), server_port)
+            if pause_s > 0:
+                _stopping.wait(pause_s)
         except psycopg2.Error as error:
             _note("error", port, writer, row, sent, time.time(), str(error).strip())
             read_only = isinstance(error, psycopg2.errors.ReadOnlySqlTransaction)
@@ -60,10 +63,11 @@ def _write(port, writer):
 def main():
     writer = 0
     for argument in sys.argv[1:]:
-        port, count = map(int, argument.split(":"))
+        port, count, pause_ms = [*map(int, argument.split(":")), 0][:3]
         for _ in range(count):
             writer += 1
-            threading.Thread(target=_write, args=(port, writer), daemon=True).start()
+            threading.Thread(target=_write, args=(port, writer, pause_ms / 1000),
+                             daemon=True).start()
     sys.stdin.read()
     _stopping.set()
     time.sleep(0.05)  # the lines of writes that are just ending

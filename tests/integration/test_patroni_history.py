@@ -1,0 +1,110 @@
+"""Writes through two proxies, one that asks by SQL and one by REST, while real Patroni
+changes leaders in every way: none is taken by a server that was left, none is shown a
+read-only one, and none that was acknowledged is lost where standbys are synchronous."""
+
+import time
+
+import pytest
+
+from harness import wait_until
+from harness.patroni_admin import freeze_patroni, make_synchronous, switch_over
+from harness.patroni_store import EtcdV3
+
+pytest_plugins = ["harness.patroni_fixtures"]
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope="module")
+def stage(make_patroni_stage, tmp_path_factory):
+    return make_patroni_stage(EtcdV3(tmp_path_factory.mktemp("patroni-history")), ttl=10)
+
+
+def replace(member):
+    """One that is frozen. It must not wake up: with what it still takes for the state of
+    its store, Patroni 3 would take the lock from the new leader."""
+    member.kill()
+    member.start_anew()
+
+
+class Trouble:
+    """What befalls leaders, and its end."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self._undo = []
+
+    def switchover(self, leader):
+        switch_over(self.cluster, leader)
+
+    def postgres_killed(self, leader):
+        leader.kill_postgres()
+
+    def patroni_frozen(self, leader):
+        """Its server stays writable, and only proxies keep clients from it."""
+        self._undo.append(lambda: replace(leader))
+        freeze_patroni(leader)
+
+    def machine_lost(self, leader):
+        self._undo.append(leader.start_anew)
+        leader.kill()
+
+    def end(self):
+        while self._undo:
+            self._undo.pop()()
+
+
+KINDS = ["switchover", "postgres_killed", "patroni_frozen", "machine_lost"]
+
+
+@pytest.mark.parametrize("is_synchronous", [False, True], ids=["asynchronous", "synchronous"])
+def test_no_write_reaches_a_leader_that_was_left(stage, proxies, is_synchronous):
+    if is_synchronous:
+        make_synchronous(stage.cluster)
+    history = stage.start_history(proxies)
+    trouble = Trouble(stage.cluster)
+    try:
+        for kind in KINDS:
+            change = history.change(kind, getattr(trouble, kind))
+            assert kind == "postgres_killed" or change.new != change.old
+            trouble.end()
+            stage.cluster.wait_until_healthy()
+            if is_synchronous:
+                make_synchronous(stage.cluster)  # before that nobody may win
+    finally:
+        trouble.end()
+        make_synchronous(stage.cluster, False)
+    history.judge(loses_nothing=is_synchronous)
+    for change in history.changes:
+        assert change.served_after is None or change.served_after < 1, change
+
+
+class Straight:
+    """The server itself in place of a proxy, for the judge's own test."""
+
+    def __init__(self, member):
+        self.port = member.port
+
+    def mark(self):
+        return 0
+
+    def find_log(self, pattern, start):
+        return []
+
+
+def test_the_judge_sees_writes_that_pass_by_the_proxies(stage):
+    old = stage.cluster.leader()
+    history = stage.start_history([Straight(old)])
+    try:
+        freeze_patroni(old)
+        wait_until(lambda: stage.store.leader() not in ("", old.name), 40, stage.cluster.logs,
+                   step=0.05)
+        moved = time.time()
+        history.wait_for_acks(lambda a: a.sent > moved + 0.6, 20)
+    finally:
+        replace(old)
+    with pytest.raises(AssertionError, match="0.5"):
+        history.judge()
+    stage.cluster.wait_until_healthy()
+    assert max(history.late()) > 0.5
+    assert history.lost(), "and that they are not on the new leader"
+    stage.end_test()
