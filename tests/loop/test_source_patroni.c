@@ -30,6 +30,7 @@ struct stand {
 	struct view *view;
 	int64_t read_sent_ms;
 	unsigned acknowledged;
+	unsigned told_unreachable;
 };
 
 /* Control */
@@ -38,6 +39,10 @@ static void on_update(const struct watch_update *update, void *arg)
 {
 	struct stand *s = arg;
 
+	if (update->outcome == WATCH_UNREACHABLE) {
+		s->told_unreachable++;
+		return;
+	}
 	assert_int_equal(update->outcome, WATCH_VIEW);
 	view_unref(&s->view);
 	s->view = view_ref(update->view);
@@ -381,6 +386,7 @@ static void test_reads_go_on_by_themselves_and_soon_after_one_that_failed(void *
 	fail_read(s);
 	int64_t failed_ms = clock_boot_ms();
 	assert_int_equal(fake_store.reads, 1);
+	assert_int_equal(s->told_unreachable, 1); /* so that nobody listens yet */
 	rig_run_until(s->rig, is_reading, NULL);
 	assert_in_range(clock_boot_ms() - failed_ms, 450, 2000);
 	answer_read(s);
