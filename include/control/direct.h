@@ -51,7 +51,7 @@ void direct_free(struct direct **direct);
 bool direct_take_view(struct direct *direct, struct view *view);
 /* Opens the listeners or tries again; to be called whenever the store has answered. */
 void direct_open(struct direct *direct);
-/* Ends listening and leads to nobody any more. */
+/* Ends listening and leads to nobody any more; no callback comes any more. */
 void direct_close(struct direct *direct);
 /* After direct_close(), or a change of the listen set, when workers have let it go. */
 void direct_closed(struct direct *direct);

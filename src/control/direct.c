@@ -27,6 +27,7 @@ struct direct {
 	const struct listening *leader_port;
 	struct listening *listening;
 	bool is_in_the_way; /* of PostgreSQL, and that was said */
+	bool is_closed;     /* for good: there is no news any more */
 	direct_cb *cb;
 	void *arg;
 	struct view *view; /* NULL before the first */
@@ -327,7 +328,7 @@ static void on_news(void *arg)
 {
 	struct direct *d = arg;
 
-	if (rebuild(d))
+	if (!d->is_closed && rebuild(d))
 		d->cb(d->arg);
 }
 
@@ -450,6 +451,7 @@ void direct_close(struct direct *direct)
 {
 	if (direct == NULL)
 		return;
+	direct->is_closed = true;
 	loop_timer_stop(&direct->later);
 	listening_close(direct->listening);
 	member_set_unref(&direct->set);

@@ -71,6 +71,19 @@ def test_exit_is_0_within_2_s_with_a_store_that_hangs(opened, number):
     assert opened.proxy.find_log("store takes too long")
 
 
+def test_exit_is_0_while_servers_of_the_direct_port_still_answer(make_direct):
+    """They are measured until the end, which a store that hangs draws out; what they
+    say is no news any more."""
+    stage = make_direct(standbys=8, server={"delay": 0.05})
+    proxy = stage.start("--direct-balance=nearest")
+    stage.wait_for_members("db2", tries=1)
+    with Stall(proxy, "store"):
+        answers = sum(s.answers for s in stage.servers.values())
+        proxy.send_signal(signal.SIGTERM)
+        assert proxy.wait(2) == 0
+        assert sum(s.answers for s in stage.servers.values()) > answers
+
+
 def test_exit_during_a_publish_under_way_still_withdraws(opened):
     """The delete comes after the write: else the ProxyInfo would come back."""
     with Stall(opened.proxy, "store") as stall:
