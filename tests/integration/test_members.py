@@ -239,9 +239,14 @@ def test_of_two_writable_on_one_timeline_nobody_leads(members, copy_of_leader, s
     assert ended(session)
 
 
+class Strangers(Members):
+    class server_class(Member):  # pylint: disable=invalid-name
+        own_system = True
+
+
 @pytest.fixture(scope="module")
 def strangers():
-    pair = Members()
+    pair = Strangers()
     yield pair
     pair.close()
 

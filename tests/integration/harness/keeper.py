@@ -14,7 +14,7 @@ import time
 
 import psycopg2
 
-from .postgres import PostgresPair, PostgresServer
+from .postgres import PostgresPair, PostgresServer, run_program
 from .wait import wait_until
 
 # What a failover needs beside the settings for speed: acknowledged means sent
@@ -93,8 +93,8 @@ class Member(PostgresServer):
     def _rewind(self, leader):
         leader.query("checkpoint", 30)  # so that its new timeline is on disk
         try:
-            self._run("pg_rewind", "-D", self.data, "-R", "--no-sync",
-                      "--source-server=" + leader.dsn())
+            run_program("pg_rewind", "-D", self.data, "-R", "--no-sync",
+                        "--source-server=" + leader.dsn())
         except subprocess.CalledProcessError:
             return False
         self.take_place()
