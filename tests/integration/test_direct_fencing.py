@@ -23,8 +23,18 @@ RARE_CHECKS = {"check_interval": "20s", "proxy_timeout": "60s"}
 
 
 def wait_for_timings(stage):
-    """Once they are in force no check is due for long."""
+    """Once they are in force no check is due for long; what was begun before has ended."""
     stage.store.wait_for_info(stage.proxy.uid, lambda i: i["ProxyTimeout"] == 60 * 10 ** 9)
+    last = (None, 0)
+
+    def rests():
+        nonlocal last
+        text = stage.store.info_text(stage.proxy.uid)
+        if text != last[0]:
+            last = (text, time.monotonic())
+        return time.monotonic() - last[1] > 0.1
+
+    wait_until(rests)
 
 
 class Fenced:
