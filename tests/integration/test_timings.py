@@ -98,6 +98,13 @@ def test_timings_that_could_not_be_published_are_not_in_force(stage):
     wait_for_probe(stage.proxy.port, "refused", 2)
 
 
+def wait_for_end_of_check(stage):
+    """The write is seen; that it has ended as well is known once its thread rests."""
+    stage.store.wait_for_new_info(stage.proxy.uid)
+    tid = next(tid for tid, name in stage.proxy.threads().items() if name == "store")
+    wait_until(lambda: stage.proxy.thread_states()[tid] == "S", 5)
+
+
 def test_deadline_counts_from_when_the_read_was_sent_not_answered(opened):
     """A store that answers late gives no time away: its answer is as old as the
     question. Reads are sent 1 s after the end of the check before."""
@@ -105,14 +112,11 @@ def test_deadline_counts_from_when_the_read_was_sent_not_answered(opened):
     opened.store.wait_for_info(opened.proxy.uid, lambda i: i["ProxyTimeout"] == 3 * SECOND)
     client = opened.client()
     for _ in range(2):  # the new timings are announced, then in force
-        opened.store.wait_for_new_info(opened.proxy.uid)
-    # The write has been seen; that it has ended is known once its thread rests.
-    tid = next(tid for tid, name in opened.proxy.threads().items() if name == "store")
-    wait_until(lambda: opened.proxy.thread_states()[tid] == "S", 5)
+        wait_for_end_of_check(opened)
     began = time.monotonic()
     with Stall(opened.proxy, "store"):  # the read of 1.0 is answered at 1.8
         wait_until(lambda: time.monotonic() >= began + 1.8, 5)
-    opened.store.wait_for_new_info(opened.proxy.uid)
+    wait_for_end_of_check(opened)
     with Stall(opened.proxy, "store"):  # that of 2.8 never
         assert end_of(client, 5) == "rst"
         assert 3.8 < time.monotonic() - began < 4.5
