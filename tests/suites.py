@@ -43,7 +43,8 @@ LANES = [
      "test_vanished_host", "test_direct_cancel", "test_direct_choice", "test_direct_listening",
      "test_direct_names", "test_direct_roles"],
 ]
-INTEGRATION_LIMIT_S = {False: 1200, True: 5400}
+LANE_LIMIT_S = 400
+INTEGRATION_LIMIT_S = {False: 1200, True: 5400}  # with its lanes
 SOAK_S = {False: 30, True: 600}  # for each way to move bytes
 OTHER_LIMIT_S = {False: 300, True: 3600}
 
@@ -209,13 +210,13 @@ def run_integration(full):
     paths = [[f"{INTEGRATION}/{module}.py" for module in lane] for lane in lanes]
     with concurrent.futures.ThreadPoolExecutor(len(LANES)) as pool:
         running = [pool.submit(pytest_suite, f"integration-{number}", "release", lane,
-                               INTEGRATION_LIMIT_S[full], selected)
+                               LANE_LIMIT_S, selected)
                    for number, lane in enumerate(paths, 1)]
         for done in concurrent.futures.as_completed(running):
             report(*done.result())
     others = [f"--ignore={ROOT / path}" for lane in paths for path in lane]
-    report(*pytest_suite("integration", "release", [INTEGRATION], INTEGRATION_LIMIT_S[full],
-                         [*selected, *others]))
+    limit_s = INTEGRATION_LIMIT_S[full] - (LANE_LIMIT_S if lanes else 0)
+    report(*pytest_suite("integration", "release", [INTEGRATION], limit_s, [*selected, *others]))
 
 
 def run_soak(full):
