@@ -83,8 +83,8 @@ static int write_pidfile(const char *path)
 	return dprintf(fd, "%d\n", (int)getpid()) < 0 ? -errno : 0;
 }
 
-/* Blocks the signals that stop us, in all threads to come, and returns a
- * descriptor to read them from. */
+/* Blocks the signals that stop us, and the one that others reload at, in all threads to
+ * come, and returns a descriptor to read them from. */
 static int take_signals(void)
 {
 	sigset_t set;
@@ -93,6 +93,7 @@ static int take_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
@@ -120,6 +121,11 @@ static void wait_for_the_end(struct control *control, int signals, int done)
 		if (poll(fds, 2, -1) < 0 || fds[1].revents == 0 ||
 		    read(signals, &info, sizeof(info)) != sizeof(info))
 			continue;
+		if (info.ssi_signo == SIGHUP) {
+			log_warn("there is nothing to reload: other options need a restart",
+				 log_text("signal", "HUP"));
+			continue;
+		}
 		if (stopping)
 			_exit(EXIT_FAILURE);
 		stopping = true;

@@ -26,6 +26,16 @@ def test_exit_is_0_within_2_s_and_aborts_sessions_and_withdraws(opened, number):
     assert not is_listening(opened.proxy.port)
 
 
+def test_sighup_ends_nothing(opened):
+    client = opened.client()
+    for _ in range(2):
+        opened.proxy.process.send_signal(signal.SIGHUP)
+    opened.proxy.wait_for_log("nothing to reload")
+    client.sendall(b"still here")
+    assert client.recv(100) == b"still here"
+    assert opened.proxy.stop()[0] == 0
+
+
 def test_port_is_free_at_once_for_the_next_instance(opened):
     """Also when a client of the old one still has not closed."""
     lingering = opened.client()
