@@ -208,8 +208,10 @@ static void on_check_finished(bool good, void *arg)
 void check_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *c = arg;
-	int r = source_read(c->source);
 
+	if (c->phase != CONTROL_RUNNING)
+		return; /* the source is stopped */
+	int r = source_read(c->source);
 	if (r < 0) {
 		explain_trouble(&c->explain, TROUBLE_STORE_READ, err_text(r));
 		on_check_finished(false, c);
