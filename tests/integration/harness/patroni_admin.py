@@ -90,6 +90,10 @@ def freeze_patroni(member):
     os.kill(member.process.pid, signal.SIGSTOP)
 
 
+def thaw_patroni(member):
+    os.kill(member.process.pid, signal.SIGCONT)
+
+
 def end_patroni(member):
     """In a pause that leaves its server running."""
     member.process.send_signal(signal.SIGTERM)

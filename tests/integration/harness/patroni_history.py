@@ -187,7 +187,7 @@ class History:
             late = self.late()
             print(f"{len(acks)} writes; {len(late)} after the lock had gone, "
                   f"at most {max(late, default=0) * 1000:.0f} ms", flush=True)
-            assert not late or max(late) < follows_lock_s
+            assert not late or max(late) < follows_lock_s, f"{max(late)} s after the lock had gone"
         lost = self.lost()
         print(f"{len(lost)} of {len(acks)} acknowledged writes lost", flush=True)
         assert not (loses_nothing and lost), lost[:5]
