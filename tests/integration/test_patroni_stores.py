@@ -24,13 +24,6 @@ def stage(request, make_patroni_stage, tmp_path_factory):
                               ttl=TTL_S)
 
 
-@pytest.fixture
-def consul(stage):
-    if stage.store.backend != "consul":
-        pytest.skip("about Consul's sessions")
-    return stage.store.server.client
-
-
 def test_switchover_shows_nobody_a_read_only_server(stage, proxies):
     history = stage.start_history(proxies)
     change = history.change("switchover", lambda old: switch_over(stage.cluster, old))
@@ -65,8 +58,10 @@ def test_a_short_outage_of_the_store_cuts_nobody(stage, proxies):
     stage.cluster.wait_until_healthy()
 
 
-def test_a_session_that_consul_has_lost_costs_no_client_its_own(stage, proxies, consul):
+@pytest.mark.parametrize("stage", ["consul"], indirect=True)
+def test_a_session_that_consul_has_lost_costs_no_client_its_own(stage, proxies):
     """With it go the keys of the leader, who puts them there anew in his next loop."""
+    consul = stage.store.server.client
     configure(stage.cluster, loop_wait=1)
     sessions = [Session(p.port) for p in proxies]
     leader = stage.cluster.leader()
