@@ -116,6 +116,31 @@ def test_a_second_leader_of_a_pause_gets_no_client(paused):
         paused.end_test()
 
 
+def test_without_a_store_a_paused_leader_stays_for_those_who_ask_it(paused):
+    """Patroni demotes nobody in a pause. --store-outage=strict goes by the store alone."""
+    asking, = paused.start_proxies("sql")
+    strict, = paused.start_proxies("sql", options=["--store-outage=strict"])
+    leader = paused.cluster.leader()
+    kept, lost = Session(asking.port), Session(strict.port)
+    paused.store.freeze()
+    try:
+        began = time.monotonic()
+        wait_until(lambda: not lost.works(), TTL_S + 1, "the deadline", step=0.05)
+        print(f"strict: cut {time.monotonic() - began:.2f} s after the store was lost")
+        holds_for(lambda: kept.works() and server_behind(asking.port) == leader.port,
+                  began + TTL_S + 2 - time.monotonic(), step=0.1)
+        assert server_behind(strict.port) is None
+    finally:
+        paused.store.thaw()
+    try:
+        wait_for_server(strict.port, leader, 30)
+        assert kept.works()
+    finally:
+        kept.close()
+        lost.close()
+        paused.end_test()
+
+
 # Synchronous
 
 
@@ -143,25 +168,6 @@ def test_synchronous_writes_survive_a_switchover_and_the_loss_of_a_leader(synchr
 
 
 # Cut off from the store
-
-
-def test_a_leader_cut_off_from_the_store_is_left_before_its_lock_goes(stage, proxies):
-    """It demotes itself. The proxy, which has the store, must not wait for the lock."""
-    history = stage.start_history(proxies)
-
-    def cut_off(old):
-        stage.relays[old.name].cut()
-
-    old = stage.cluster.leader()
-    try:
-        change = history.change("cut off", cut_off)
-    finally:
-        stage.relays[old.name].mend()
-    history.judge(follows_lock_s=0)
-    assert change.new != change.old
-    assert change.cut_after is None or change.cut_after < 0
-    assert change.served_after < 1
-    stage.cluster.wait_until_healthy()
 
 
 def test_no_store_for_anybody_costs_a_leader_its_clients_when_patroni_demotes_it(stage, proxies):

@@ -1,13 +1,12 @@
-"""Real Patroni on Consul and on etcd's older interface: the leader is reached, a
-switchover shows nobody a read-only server, and a lost leader is replaced, with no write
-taken by one that was left."""
+"""Real Patroni on each store: the leader is reached, a switchover shows nobody a
+read-only server, and a lost leader is replaced, with no write taken by one that was left."""
 
 import pytest
 
 from harness import holds_for, wait_until
 from harness.members import Session
 from harness.patroni_admin import configure, switch_over
-from harness.patroni_store import ConsulKeys, EtcdV2
+from harness.patroni_store import ConsulKeys, EtcdV2, EtcdV3
 
 pytest_plugins = ["harness.consul_stage", "harness.patroni_fixtures"]
 pytestmark = pytest.mark.full
@@ -16,12 +15,14 @@ pytestmark = pytest.mark.full
 TTL_S = 20
 
 
-@pytest.fixture(scope="module", params=["etcdv2", "consul"])
+@pytest.fixture(scope="module", params=["etcdv3", "etcdv2", "consul"])
 def stage(request, make_patroni_stage, tmp_path_factory):
     folder = tmp_path_factory.mktemp("patroni-store")
-    return make_patroni_stage(EtcdV2(folder) if request.param == "etcdv2" else
-                              ConsulKeys(folder, request.getfixturevalue("consul_program")),
-                              ttl=TTL_S)
+    if request.param == "consul":
+        store = ConsulKeys(folder, request.getfixturevalue("consul_program"))
+    else:
+        store = {"etcdv3": EtcdV3, "etcdv2": EtcdV2}[request.param](folder)
+    return make_patroni_stage(store, ttl=TTL_S)
 
 
 def test_switchover_shows_nobody_a_read_only_server(stage, proxies):
@@ -41,6 +42,21 @@ def test_lost_leader_is_replaced(stage, proxies):
         old.start_anew()
     history.judge()
     assert change.new != change.old
+    assert change.served_after < 1
+
+
+def test_a_leader_cut_off_from_the_store_is_left_before_its_lock_goes(stage, proxies):
+    """It demotes itself. The proxies, which have the store, must not wait for the lock."""
+    history = stage.start_history(proxies)
+    old = stage.cluster.leader()
+    way = stage.relays[old.name]
+    try:
+        change = history.change("cut off", lambda old: way.cut())
+    finally:
+        way.mend()
+    history.judge(follows_lock_s=0)
+    assert change.new != change.old
+    assert change.cut_after < 0
     assert change.served_after < 1
 
 
