@@ -83,22 +83,27 @@ class Clients:
         self._open_next(now())
 
     def stop(self):
-        """(port, began, ended, server's port, is it in recovery, error) of each."""
+        """How many are still waiting; it may be asked again."""
         self._is_opening = False
-        return self.shots()
+        self._give_up()
+        return len(self._waiting)
 
     def shots(self):
+        """(port, began, ended, server's port, is it in recovery, error) of each."""
         return list(self._shots)
+
+    def _give_up(self):
+        for session, (kind, give_up) in list(self._waiting.items()):
+            if now() > give_up:
+                session.close()
+                self._note(kind, session, "timeout")
 
     def _open_next(self, at):
         if not self._is_opening:
             return
         for kind in self._ports:
             self._shoot(kind)
-        for session, (kind, give_up) in list(self._waiting.items()):
-            if now() > give_up:
-                session.close()
-                self._note(kind, session, "timeout")
+        self._give_up()
         at = max(at + EVERY_S, now())  # late ones are not made up for
         self._loop.call_at(at, lambda: self._open_next(at))
 

@@ -45,12 +45,14 @@ class Outages:
         worker.join(LIMIT_S)
         self.cluster.wait_until_healthy()
         wait_until(is_settled, LIMIT_S, "proxies that know the roles", step=0.2)
+        wait_until(lambda: not any([c.ask("stop") for c in self._clients.values()]), LIMIT_S,
+                   "the end of all sessions", step=0.1)
         seen.update(old=old.port, moved=self._lock_moved(old, began))
         return {"old": old.name,
                 "new": next(m.name for m in self.cluster.members if m.port == seen["new"]),
                 "writable_s": seen["writable"] - began,
                 "moved_s": seen["moved"] and seen["moved"] - began,
-                "proxies": {name: _judge(clients.ask("stop"), clients.ask("sessions"), seen)
+                "proxies": {name: _judge(clients.ask("shots"), clients.ask("sessions"), seen)
                             for name, clients in self._clients.items()}}
 
     def _open_sessions(self, leader):
