@@ -8,7 +8,8 @@ import pytest
 
 from harness import holds_for, wait_until
 from harness.members import server_behind
-from harness.patroni_admin import freeze_patroni, make_synchronous, switch_over, thaw_patroni
+from harness.patroni_admin import (freeze_patroni, heal, make_synchronous, replace, switch_over,
+                                   thaw_patroni)
 from harness.patroni_store import EtcdV3
 
 pytest_plugins = ["harness.patroni_fixtures"]
@@ -18,13 +19,6 @@ pytestmark = pytest.mark.full
 @pytest.fixture(scope="module")
 def stage(make_patroni_stage, tmp_path_factory):
     return make_patroni_stage(EtcdV3(tmp_path_factory.mktemp("patroni-history")), ttl=10)
-
-
-def replace(member):
-    """One that is frozen. It must not wake up: with what it still takes for the state of
-    its store, Patroni 3 would take the lock from the new leader."""
-    member.kill()
-    member.start_anew()
 
 
 class Trouble:
@@ -41,7 +35,8 @@ class Trouble:
         leader.kill_postgres()
 
     def patroni_frozen(self, leader):
-        """Its server stays writable, and only proxies keep clients from it."""
+        """Its server stays writable, and only proxies keep clients from it. It must not wake
+        up: Patroni 3 would take the lock from the new leader, see below."""
         self._undo.append(lambda: replace(leader))
         freeze_patroni(leader)
 
@@ -68,7 +63,7 @@ def test_no_write_reaches_a_leader_that_was_left(stage, proxies, is_synchronous)
             change = history.change(kind, getattr(trouble, kind))
             assert kind == "postgres_killed" or change.new != change.old
             trouble.end()
-            stage.cluster.wait_until_healthy()
+            heal(stage.cluster)
             if is_synchronous:
                 make_synchronous(stage.cluster)  # before that nobody may win
     finally:
@@ -106,7 +101,7 @@ def test_a_lock_taken_back_by_a_leader_of_before_leads_nobody_to_it(stage, proxi
         replace(old)
     began = time.time()
     history.wait_for_acks(lambda a: a.sent > began, 30)
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
     history.judge()
 
 
@@ -136,7 +131,7 @@ def test_the_judge_sees_writes_that_pass_by_the_proxies(stage):
         replace(old)
     with pytest.raises(AssertionError, match="after the lock had gone"):
         history.judge()
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
     assert max(history.late()) > 0.5
     assert history.lost(), "and that they are not on the new leader"
     stage.end_test()

@@ -8,8 +8,8 @@ import pytest
 
 from harness import holds_for, wait_until
 from harness.members import Session, ask_through, server_behind, wait_for_server
-from harness.patroni_admin import (end_patroni, make_synchronous, pause, resume, stop_postgres,
-                                   switch_over, sync_standbys)
+from harness.patroni_admin import (end_patroni, heal, make_synchronous, pause, replace, resume,
+                                   stop_postgres, switch_over, sync_standbys)
 from harness.patroni_history import Notes, Writable
 from harness.patroni_store import EtcdV3
 
@@ -30,19 +30,19 @@ def stage(make_patroni_stage, tmp_path_factory):
 @pytest.fixture
 def paused(stage):
     """The stage, paused until the test has ended."""
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
     pause(stage.cluster)
     yield stage
     resume(stage.cluster)
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
 
 
 @pytest.fixture
 def synchronous(stage):
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
     make_synchronous(stage.cluster)
     yield stage
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
     make_synchronous(stage.cluster, False)
 
 
@@ -111,8 +111,7 @@ def test_a_second_leader_of_a_pause_gets_no_client(paused):
         for session in sessions:
             session.close()
     finally:
-        other.kill()
-        other.start_anew()  # its timeline is ahead of the leader's
+        replace(other)  # its timeline is ahead of the leader's
         paused.end_test()
 
 
@@ -161,7 +160,7 @@ def test_synchronous_writes_survive_a_switchover_and_the_loss_of_a_leader(synchr
             assert history.change(what, do).new in names
             for member in killed:
                 member.start_anew()
-            synchronous.cluster.wait_until_healthy()
+            heal(synchronous.cluster)
         history.judge(loses_nothing=True)
     finally:
         synchronous.end_test()
@@ -196,7 +195,7 @@ def test_no_store_for_anybody_costs_a_leader_its_clients_when_patroni_demotes_it
     print(f"{back.name} is served {(first - since) * 1000:.0f} ms after it was seen writable")
     assert first - since < 1
     history.judge(follows_lock_s=None)
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
 
 
 def _in_recovery(member):

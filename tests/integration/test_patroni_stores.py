@@ -5,7 +5,7 @@ import pytest
 
 from harness import holds_for, wait_until
 from harness.members import Session
-from harness.patroni_admin import configure, switch_over
+from harness.patroni_admin import configure, heal, switch_over
 from harness.patroni_store import ConsulKeys, EtcdV2, EtcdV3
 
 pytest_plugins = ["harness.consul_stage", "harness.patroni_fixtures"]
@@ -71,7 +71,7 @@ def test_a_short_outage_of_the_store_cuts_nobody(stage, proxies):
     assert all(s.works() for s in sessions)
     for session in sessions:
         session.close()
-    stage.cluster.wait_until_healthy()
+    heal(stage.cluster)
 
 
 @pytest.mark.parametrize("stage", ["consul"], indirect=True)

@@ -83,7 +83,37 @@ def switch_over(cluster, old):
     call_until_done(cluster, [old], "POST", "/switchover", {"leader": old.name})
 
 
+def heal(cluster):
+    """Until all members follow one leader. Who does not find back in time is made anew: that
+    some do not, rewound or not, is between Patroni and PostgreSQL."""
+    try:
+        cluster.wait_until_healthy(40)
+        return
+    except AssertionError:
+        leader = cluster.leader()
+    names = leader and leader.query(
+        "select coalesce(array_agg(application_name), '{}') from pg_stat_replication "
+        "where state = 'streaming'")[0]
+    for member in cluster.members:
+        if leader is not None and member is not leader and member.name not in names:
+            replace(member)
+    cluster.wait_until_healthy()
+
+
 # What befalls a member, and its end
+
+
+def replace(member):
+    """By a new machine of the same name."""
+    try:
+        member.kill()
+    except OSError:
+        pass  # its server has ended just now
+    try:
+        os.killpg(member.process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # nor was it being copied
+    member.start_anew()
 
 
 def freeze_patroni(member):

@@ -1,7 +1,7 @@
 """A Patroni cluster on a store, its members' ways to that, proxies, and what they did."""
 
 from .patroni import PatroniCluster
-from .patroni_admin import kill_remains
+from .patroni_admin import heal, kill_remains
 from .patroni_history import History
 from .patroni_store import SCOPE
 from .ports import free_port
@@ -25,7 +25,7 @@ class PatroniStage:
 
     def start_proxies(self, *probes, options=()):
         """One for each kind of probe, all of which reach the leader."""
-        self.cluster.wait_until_healthy()
+        heal(self.cluster)
         started = [Pgsplice(None, [*self.store.flags(), "--store-timeout=2s", *PROBES[probe],
                                    *options], free_port()) for probe in probes]
         self.proxies += started
