@@ -196,14 +196,14 @@ def test_keepalive_flags_are_those_of_accepted_sockets(stage):
     with stage.client() as client:
         server = stage.servers["db1"].connections[-1]
         assert 70 < wait_for_keepalive(stage.proxy.port, client.getsockname()[1]) <= 77
-        assert 13 < wait_for_keepalive(server.peer_port, stage.servers["db1"].port) <= 15
+        assert 10 < wait_for_keepalive(server.peer_port, stage.servers["db1"].port) <= 15
 
 
 def test_default_keepalive_is_gos_on_both_sides(opened):
     with opened.client() as client:
         server = opened.servers["db1"].connections[-1]
-        assert 13 < wait_for_keepalive(opened.proxy.port, client.getsockname()[1]) <= 15
-        assert 13 < wait_for_keepalive(server.peer_port, opened.servers["db1"].port) <= 15
+        assert 10 < wait_for_keepalive(opened.proxy.port, client.getsockname()[1]) <= 15
+        assert 10 < wait_for_keepalive(server.peer_port, opened.servers["db1"].port) <= 15
 
 
 def test_client_that_resets_before_it_is_accepted_harms_nobody(opened):

@@ -175,7 +175,7 @@ def test_a_tree_with_too_many_keys_is_an_error_that_names_it(kind, request, tmp_
 def test_a_tree_that_is_too_large_is_an_error_that_names_it(etcd_tree, watch):
     for n in range(4):
         etcd_tree.put(f"k{n}", "x" * 1000000)
-    seen = watch(etcd_tree, read_every=0.1)
+    seen = watch(etcd_tree, read_every=0.1, timeout=10.0)  # megabytes take their time
     wait_until(lambda: seen.updates and len(seen.updates[-1]["items"]) == 4, 10)
     etcd_tree.put("k5", "x" * 1000000)
     error = seen.wait_for_error()
