@@ -32,8 +32,6 @@ struct observer_news {
 	struct observer_news *next;
 	uint64_t id;
 	struct probe_result result;
-	unsigned failures;
-	bool is_down;
 };
 
 typedef void observer_cb(const struct observer_news *news, void *arg);

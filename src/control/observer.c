@@ -78,8 +78,6 @@ static void on_probe(const struct probe_news *news, void *arg)
 		return; /* an answer that never came */
 	n->id = w->id;
 	n->result = *news->result;
-	n->failures = news->failures;
-	n->is_down = news->is_down;
 	struct observer_news *before = atomic_load_explicit(&o->news, memory_order_relaxed);
 	do
 		n->next = before;
