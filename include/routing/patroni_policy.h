@@ -216,8 +216,10 @@ struct patroni_decision patroni_policy_decide(const struct patroni_policy *p, in
 
 /* Whether a member may get clients that only read: as Patroni's /readiness has it,
  * but never the leader. Lag is what the store knows of it, up to loop_wait old;
- * max_lag_bytes < 0: any lag. */
+ * max_lag_bytes < 0: any lag. is_change: there is no leader that answers, or only since a
+ * moment: then it need not stream, nor have come to the leader's timeline. */
 bool patroni_member_serves_reads(const struct patroni_view *view,
-				 const struct patroni_member *member, int64_t max_lag_bytes);
+				 const struct patroni_member *member, int64_t max_lag_bytes,
+				 bool is_change);
 
 #endif

@@ -30,6 +30,8 @@ struct patroni {
 	struct patroni_view *keys; /* the newest */
 	/* The newest that have a record of the routed member which says where it is. */
 	struct patroni_view *recorded;
+	bool had_leader;     /* one who answered */
+	int64_t restless_ms; /* when last that was over; 0: never */
 	struct loop_timer tick;
 	struct loop_timer read_timer;
 	struct unwaited unwaited;

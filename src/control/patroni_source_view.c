@@ -36,6 +36,15 @@ static bool is_standby(const struct patroni *p, const struct patroni_member *m,
 				    : p->settings->confirm != CONFIRM_ALWAYS;
 }
 
+/* Whether the leader changes, or has until a moment ago: records are rewritten once in
+ * loop_wait, and members find the new leader one after the other. */
+static bool is_change(const struct patroni *p)
+{
+	return p->restless_ms != 0 &&
+	       clock_boot_ms() <
+		       p->restless_ms + 2 * patroni_view_config(p->keys)->loop_wait_s * MS_PER_S;
+}
+
 static struct view_member describe(const struct patroni *p, const struct patroni_decision *d,
 				   const struct patroni_member *m,
 				   const struct patroni_server *server, char port[static 8])
@@ -56,7 +65,7 @@ static struct view_member describe(const struct patroni *p, const struct patroni
 		.followed_uid = standby ? "leader" : "",
 		.listen_address = m->address.count > 0 ? m->address.hosts[0].host : "",
 		.port = port,
-		.healthy = routed || patroni_member_serves_reads(p->keys, m, -1),
+		.healthy = routed || patroni_member_serves_reads(p->keys, m, -1, is_change(p)),
 		.generation = 1, /* what it is, it has said itself */
 		.current_generation = 1,
 		.timeline = m->timeline,

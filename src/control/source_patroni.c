@@ -92,12 +92,22 @@ static void keep_record(struct patroni *p, const struct patroni_decision *d)
 		p->recorded = patroni_view_ref(p->keys);
 }
 
+static void note_unrest(struct patroni *p, const struct patroni_decision *d)
+{
+	bool is_calm = d->member != NULL && !d->hold_new_clients;
+
+	if (!is_calm && p->had_leader)
+		p->restless_ms = clock_boot_ms();
+	p->had_leader = p->had_leader || is_calm;
+}
+
 static void react(struct patroni *p)
 {
 	struct patroni_decision d = patroni_policy_decide(&p->policy, clock_boot_ms());
 	int64_t delay_ms = d.look_again_ms - clock_boot_ms();
 
 	log_decision(p, &d);
+	note_unrest(p, &d);
 	keep_record(p, &d);
 	patroni_servers_follow(p->servers, p->keys, patroni_kept_record(p, &d), d.wishes,
 			       d.wish_count);

@@ -5,18 +5,31 @@
 
 #define SAYS_STREAMING_SINCE 30100 /* Patroni 3.1 */
 
-static bool replicates(const struct patroni_member *member)
+/* Without a leader nobody streams, and nobody falls behind; nor does a record say more
+ * until its Patroni looks again. But one without a timeline is of a server that is yet to
+ * be rewound. */
+static bool replicates(const struct patroni_member *member, bool is_change)
 {
 	switch (member->replication) {
 	case PATRONI_REPLICATION_STREAMING:
 		return true;
 	case PATRONI_REPLICATION_NONE:
-		return member->version_number < SAYS_STREAMING_SINCE;
+		return member->version_number < SAYS_STREAMING_SINCE ||
+		       (is_change && member->timeline != 0);
 	case PATRONI_REPLICATION_ARCHIVE:
 	case PATRONI_REPLICATION_OTHER:
 		break;
 	}
 	return false;
+}
+
+static bool is_on_timeline(const struct patroni_view *view, const struct patroni_member *member)
+{
+	const struct patroni_member *head =
+		patroni_view_find_member(view, patroni_view_leader(view)->name);
+
+	return head == NULL || head->timeline == 0 || member->timeline == 0 ||
+	       head->timeline == member->timeline;
 }
 
 static bool is_near(const struct patroni_view *view, const struct patroni_member *member,
@@ -30,15 +43,13 @@ static bool is_near(const struct patroni_view *view, const struct patroni_member
 }
 
 bool patroni_member_serves_reads(const struct patroni_view *view,
-				 const struct patroni_member *member, int64_t max_lag_bytes)
+				 const struct patroni_member *member, int64_t max_lag_bytes,
+				 bool is_change)
 {
-	const struct patroni_leader *leader = patroni_view_leader(view);
-	const struct patroni_member *head = patroni_view_find_member(view, leader->name);
-	bool is_on_timeline = head == NULL || head->timeline == 0 || member->timeline == 0 ||
-			      head->timeline == member->timeline;
-
 	return member->is_decodable && member->state == PATRONI_STATE_RUNNING &&
 	       member->role == PATRONI_ROLE_REPLICA && member->address.count > 0 &&
-	       !member->no_load_balance && strcmp(member->name, leader->name) != 0 &&
-	       replicates(member) && is_on_timeline && is_near(view, member, max_lag_bytes);
+	       !member->no_load_balance &&
+	       strcmp(member->name, patroni_view_leader(view)->name) != 0 &&
+	       replicates(member, is_change) && (is_change || is_on_timeline(view, member)) &&
+	       is_near(view, member, max_lag_bytes);
 }

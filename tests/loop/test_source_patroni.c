@@ -25,6 +25,7 @@ struct stand {
 	uint64_t leader_revision;
 	unsigned members;      /* bits: pg1 is 1 << 1 */
 	const char *pg2_state; /* by its record */
+	bool nobody_streams;   /* by the records */
 	/* What control was told last. */
 	unsigned told;
 	struct view *view;
@@ -88,8 +89,9 @@ static size_t list_keys(const struct stand *s, struct store_item items[static IT
 		snprintf(records[i], sizeof(records[i]),
 			 "{\"conn_url\":\"postgres://10.0.0.%u:543%u/x\",\"state\":\"%s\","
 			 "\"role\":\"%s\",\"version\":\"4.1.5\",\"timeline\":1,"
-			 "\"replication_state\":\"streaming\"}",
-			 i, i, i == 2 ? s->pg2_state : "running", i == 1 ? "primary" : "replica");
+			 "\"replication_state\":%s}",
+			 i, i, i == 2 ? s->pg2_state : "running", i == 1 ? "primary" : "replica",
+			 s->nobody_streams ? "null" : "\"streaming\"");
 		items[count++] =
 			(struct store_item){names[i], records[i], strlen(records[i]), 2, 2, true};
 	}
@@ -401,6 +403,38 @@ static void test_reads_go_on_by_themselves_and_soon_after_one_that_failed(void *
 	assert_int_equal(fake_store.reads, 2);
 }
 
+static bool is_healthy(const struct stand *s, const char *name)
+{
+	return view_find_member(s->view, name)->healthy;
+}
+
+/* It cannot stream from nobody; but who cannot while there is a leader has no reads. */
+static void test_standbys_serve_reads_through_a_change_of_leader(void **state)
+{
+	struct stand *s = *state;
+
+	s->config = "{\"ttl\":5,\"loop_wait\":1,\"retry_timeout\":1}";
+	s->members = 1U << 1 | 1U << 2 | 1U << 3;
+	start_routed(s, &(struct patroni_settings){0});
+	say(3, PROBE_IN_RECOVERY);
+	assert_true(is_healthy(s, "pg3"));
+	s->nobody_streams = true;
+	change(s);
+	assert_false(is_healthy(s, "pg3"));
+	s->leader = NULL;
+	change(s);
+	assert_true(is_healthy(s, "pg3"));
+	s->leader = "pg2";
+	s->leader_revision = 20;
+	change(s);
+	say(2, PROBE_WRITABLE);
+	assert_string_equal(leader(s), "pg2");
+	assert_true(is_healthy(s, "pg3"));
+	rig_run_for(s->rig, 2100); /* two of loop_wait */
+	say(2, PROBE_WRITABLE);
+	assert_false(is_healthy(s, "pg3"));
+}
+
 /* Nobody is routed without a read; the watch proves nothing. */
 static void test_first_check_reads_also_if_the_watch_was_faster(void **state)
 {
@@ -508,6 +542,7 @@ int main(void)
 		TEST(test_its_own_word_moves_the_deadline_on_unless_strict),
 		TEST(test_strict_ends_a_ttl_after_the_last_good_read),
 		TEST(test_reads_go_on_by_themselves_and_soon_after_one_that_failed),
+		TEST(test_standbys_serve_reads_through_a_change_of_leader),
 		TEST(test_first_check_reads_also_if_the_watch_was_faster),
 		TEST(test_older_listing_than_was_taken_is_dropped),
 		TEST(test_what_is_new_is_told_at_once_and_time_now_and_then),

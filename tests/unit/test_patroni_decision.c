@@ -201,17 +201,31 @@ static void test_every_reason_has_its_own_name(void **state)
 	}
 }
 
-static void test_members_that_serve_reads(void **state)
-{
 #define REPLICA(more)                                                                              \
 	"{\"conn_url\":\"postgres://r.db/x\",\"state\":\"running\",\"role\":\"replica\","          \
 	"\"version\":\"4.1.5\"" more "}\n"
 #define STREAMS     ",\"replication_state\":\"streaming\""
 #define AT(tl, lsn) ",\"timeline\":" tl ",\"xlog_location\":9999,\"replay_lsn\":" lsn
+
+static bool serves_reads(const char *record, int64_t max_lag, bool is_change)
+{
+	char keys[1000];
+
+	snprintf(keys, sizeof(keys), LED "status {\"optime\":1000}\nmembers/r %s", record);
+	struct patroni_view *view = keys_view(keys);
+	bool serves = patroni_member_serves_reads(view, patroni_view_find_member(view, "r"),
+						  max_lag, is_change);
+	patroni_view_unref(&view);
+	return serves;
+}
+
+static void test_members_that_serve_reads(void **state)
+{
 	static const struct {
 		const char *record;
 		int64_t max_lag;
 		bool serves;
+
 	} cases[] = {
 		{REPLICA(STREAMS AT("2", "900")), 100, true},
 		{REPLICA(STREAMS AT("2", "900")), 99, false},
@@ -239,22 +253,39 @@ static void test_members_that_serve_reads(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		char keys[1000];
-		snprintf(keys, sizeof(keys), LED "status {\"optime\":1000}\nmembers/r %s",
-			 cases[i].record);
-		struct patroni_view *view = keys_view(keys);
-		const struct patroni_member *m = patroni_view_find_member(view, "r");
-		if (patroni_member_serves_reads(view, m, cases[i].max_lag) != cases[i].serves)
+		if (serves_reads(cases[i].record, cases[i].max_lag, false) != cases[i].serves)
 			fail_msg("case %zu: %s", i, cases[i].record);
-		patroni_view_unref(&view);
 	}
 	struct patroni_view *view =
 		keys_view("leader r\nmembers/r " REPLICA(STREAMS AT("2", "1000")));
-	assert_false(patroni_member_serves_reads(view, patroni_view_member_at(view, 0), -1));
+	assert_false(patroni_member_serves_reads(view, patroni_view_member_at(view, 0), -1, true));
 	patroni_view_unref(&view);
 	view = keys_view("members/r " REPLICA(STREAMS AT("2", "1000")));
-	assert_true(patroni_member_serves_reads(view, patroni_view_member_at(view, 0), 0));
+	assert_true(patroni_member_serves_reads(view, patroni_view_member_at(view, 0), 0, false));
 	patroni_view_unref(&view);
+}
+
+static void test_standbys_serve_reads_while_there_is_nobody_to_stream_from(void **state)
+{
+	static const struct {
+		const char *record;
+		bool serves;
+	} cases[] = {
+		{REPLICA(AT("2", "1000")), true},
+		{REPLICA(AT("2", "1000") ",\"version\":\"3.1.0\""), true},
+		{REPLICA(STREAMS AT("1", "1000")), true}, /* the new leader's is 2 */
+		{REPLICA(""), false},                     /* rejoining (d) */
+		{REPLICA(AT("2", "1000") ",\"replication_state\":\"in archive recovery\""), false},
+		{REPLICA(AT("2", "1000") ",\"tags\":{\"noloadbalance\":true}"), false},
+		{REPLICA(AT("2", "1000") ",\"state\":\"starting\""), false},
+		{REPLICA(AT("2", "1000") ",\"role\":\"primary\""), false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_false(serves_reads(cases[i].record, 100, false));
+		if (serves_reads(cases[i].record, 100, true) != cases[i].serves)
+			fail_msg("case %zu: %s", i, cases[i].record);
+	}
 }
 
 int main(void)
@@ -268,6 +299,7 @@ int main(void)
 		cmocka_unit_test(test_terms_tell_routes_apart),
 		cmocka_unit_test(test_every_reason_has_its_own_name),
 		cmocka_unit_test(test_members_that_serve_reads),
+		cmocka_unit_test(test_standbys_serve_reads_while_there_is_nobody_to_stream_from),
 	};
 
 	return cmocka_run_group_tests_name("patroni_decision", tests, NULL, NULL);
