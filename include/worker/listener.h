@@ -19,6 +19,7 @@ struct listener_ops {
 struct listener {
 	int fd; /* borrowed */
 	struct event event;
+	bool is_sifting;
 	const struct listener_ops *ops;
 	void *arg;
 };
@@ -26,6 +27,9 @@ struct listener {
 MUST_CHECK int listener_start(struct listener *listener, struct loop *loop, int fd,
 			      const struct listener_ops *ops, void *arg);
 void listener_stop(struct listener *listener);
+/* Those who wait now have waited for long: who has given up is closed and not accepted,
+ * until nobody waits. Each would cost the server a process that serves nobody. */
+void listener_sift(struct listener *listener);
 void listener_pause(struct listener *listener);
 MUST_CHECK int listener_resume(struct listener *listener);
 /* Whether a client waits in the kernel's queue. */

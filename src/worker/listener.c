@@ -4,10 +4,26 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "wire/startup.h"
 
 #define BATCH 32
+
+/* A client that has closed without a wish that still counts: one to cancel does. */
+static bool is_gone(int fd)
+{
+	uint8_t first[STARTUP_MAX_CANCEL];
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+	size_t size;
+
+	if (poll(&p, 1, 0) != 1)
+		return false;
+	ssize_t n = recv(fd, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
+	return n <= 0 || startup_classify(first, (size_t)n, &size) != STARTUP_CANCEL;
+}
 
 /* True while more may wait. */
 static bool accept_one(struct listener *l)
@@ -21,11 +37,18 @@ static bool accept_one(struct listener *l)
 		return false;
 	}
 	int fd = accept4(l->fd, &addr.sa, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0 && l->is_sifting && is_gone(fd)) {
+		close(fd);
+		l->ops->unused(-ECONNABORTED, l->arg);
+		return true;
+	}
 	if (fd >= 0) {
 		l->ops->accepted(fd, &addr, l->arg);
 		return true;
 	}
 	int error = -errno;
+	if (error == -EAGAIN)
+		l->is_sifting = false;
 	l->ops->unused(error, l->arg);
 	if (err_is_exhaustion(error)) {
 		listener_pause(l);
@@ -57,6 +80,11 @@ void listener_stop(struct listener *listener)
 {
 	event_del(&listener->event);
 	listener->fd = -1;
+}
+
+void listener_sift(struct listener *listener)
+{
+	listener->is_sifting = true;
 }
 
 void listener_pause(struct listener *listener)

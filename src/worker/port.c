@@ -75,6 +75,8 @@ int port_hold(struct port *port, bool hold)
 		return 0;
 	port->is_held = hold;
 	port_pause(port);
+	for (size_t i = 0; i < listener_count(port) && !hold; i++)
+		listener_sift(&port->listeners->items[i]);
 	return port_resume(port, &waits);
 }
 

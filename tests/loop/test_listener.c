@@ -96,6 +96,11 @@ static bool three_accepted(void *arg)
 	return ((struct front *)arg)->accepted == 3;
 }
 
+static bool four_accepted(void *arg)
+{
+	return ((struct front *)arg)->accepted == 4;
+}
+
 static bool is_paused(void *arg)
 {
 	return ((struct front *)arg)->paused > 0;
@@ -127,6 +132,39 @@ static void test_pauses_once_and_goes_on_when_told(void **state)
 	assert_int_equal(listener_resume(&f->listener), 0);
 	rig_run_until(f->rig, three_accepted, f);
 	close_all(fds, 3);
+}
+
+static bool nobody_waits(void *arg)
+{
+	return !((struct front *)arg)->listener.is_sifting;
+}
+
+/* Who waits, and who has closed right after a CancelRequest, as some drivers do. */
+static void test_who_gave_up_while_nobody_was_accepted_is_not_accepted(void **state)
+{
+	static const uint8_t cancel[16] = {0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e};
+	static const uint8_t session[9] = {0, 0, 0, 9, 0, 3, 0, 0, 0};
+	struct front *f = *state;
+	int fds[5];
+
+	listener_pause(&f->listener);
+	connect_some(f, fds, 5);
+	assert_int_equal(send(fds[1], session, sizeof(session), 0), sizeof(session));
+	assert_int_equal(send(fds[2], session, sizeof(session), 0), sizeof(session));
+	assert_int_equal(send(fds[3], cancel, sizeof(cancel), 0), sizeof(cancel));
+	close(fds[0]);
+	close(fds[2]);
+	close(fds[3]);
+	listener_sift(&f->listener);
+	assert_int_equal(listener_resume(&f->listener), 0);
+	rig_run_until(f->rig, nobody_waits, f);
+	assert_int_equal(f->accepted, 3);
+	close(fds[1]);
+	close(fds[4]);
+	/* Only those who had to wait are looked at. */
+	connect_some(f, fds, 1);
+	close(fds[0]);
+	rig_run_until(f->rig, four_accepted, f);
 }
 
 static void test_without_descriptors_it_pauses_and_loses_nobody(void **state)
@@ -170,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FRONT_TEST(test_accepts_all_that_wait),
 		FRONT_TEST(test_pauses_once_and_goes_on_when_told),
+		FRONT_TEST(test_who_gave_up_while_nobody_was_accepted_is_not_accepted),
 		FRONT_TEST(test_without_descriptors_it_pauses_and_loses_nobody),
 		FRONT_TEST(test_may_be_stopped_in_its_callback),
 	};
