@@ -98,9 +98,11 @@ def test_timings_that_could_not_be_published_are_not_in_force(stage):
     wait_for_probe(stage.proxy.port, "refused", 2)
 
 
-def wait_for_end_of_check(stage):
-    """The write is seen; that it has ended as well is known once its thread rests."""
-    stage.store.wait_for_new_info(stage.proxy.uid)
+def wait_for_end_of_check(stage, before=None):
+    """The first one after the ProxyInfo `before`, or after now. Its write is seen; that it
+    has ended as well is known once its thread rests."""
+    before = before or stage.store.info(stage.proxy.uid)
+    stage.store.wait_for_info(stage.proxy.uid, lambda i: i["infoUID"] != before["infoUID"])
     tid = next(tid for tid, name in stage.proxy.threads().items() if name == "store")
     wait_until(lambda: stage.proxy.thread_states()[tid] == "S", 5)
 
@@ -114,9 +116,10 @@ def test_deadline_counts_from_when_the_read_was_sent_not_answered(opened):
     for _ in range(2):  # the new timings are announced, then in force
         wait_for_end_of_check(opened)
     began = time.monotonic()
+    before = opened.store.info(opened.proxy.uid)
     with Stall(opened.proxy, "store"):  # the read of 1.0 is answered at 1.8
         wait_until(lambda: time.monotonic() >= began + 1.8, 5)
-    wait_for_end_of_check(opened)
+    wait_for_end_of_check(opened, before)
     with Stall(opened.proxy, "store"):  # that of 2.8 never
         assert end_of(client, 5) == "rst"
         assert 3.8 < time.monotonic() - began < 4.5
