@@ -8,8 +8,7 @@ import pytest
 
 from harness import holds_for, wait_until
 from harness.members import server_behind
-from harness.patroni_admin import (freeze_patroni, heal, make_synchronous, replace, switch_over,
-                                   thaw_patroni)
+from harness.patroni_admin import heal, make_synchronous, replace, switch_over, thaw_patroni
 from harness.patroni_store import EtcdV3
 
 pytest_plugins = ["harness.patroni_fixtures"]
@@ -38,10 +37,10 @@ class Trouble:
         """Its server stays writable, and only proxies keep clients from it. It must not wake
         up: Patroni 3 would take the lock from the new leader, see below."""
         self._undo.append(lambda: replace(leader))
-        freeze_patroni(leader)
+        leader.freeze()
 
     def machine_lost(self, leader):
-        self._undo.append(leader.start_anew)
+        self._undo.append(leader.replace)
         leader.kill()
 
     def end(self):
@@ -81,11 +80,11 @@ def test_a_lock_taken_back_by_a_leader_of_before_leads_nobody_to_it(stage, proxi
     history = stage.start_history(proxies)
     old = stage.cluster.leader()
     record = keys.get(f"/service/main/members/{old.name}")["value"]
-    change = history.change("frozen", freeze_patroni)
+    change = history.change("frozen", lambda leader: leader.freeze())
     new = next(m for m in stage.cluster.members if m.name == change.new)
     others = [m for m in stage.cluster.members if m is not old]
     for member in others:
-        freeze_patroni(member)  # or they would give up, or follow
+        member.freeze()  # or they would give up, or follow
     try:
         lease = keys.call("/lease/grant", {"TTL": 60})["ID"]
         keys.put(f"/service/main/members/{old.name}", record, lease)
@@ -122,7 +121,7 @@ def test_the_judge_sees_writes_that_pass_by_the_proxies(stage):
     old = stage.cluster.leader()
     history = stage.start_history([Straight(old)])
     try:
-        freeze_patroni(old)
+        old.freeze()
         wait_until(lambda: stage.store.leader() not in ("", old.name), 40, stage.cluster.logs,
                    step=0.05)
         moved = time.time()

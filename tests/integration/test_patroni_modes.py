@@ -159,7 +159,7 @@ def test_synchronous_writes_survive_a_switchover_and_the_loss_of_a_leader(synchr
                                                 synchronous.cluster.logs, step=0.2)]
             assert history.change(what, do).new in names
             for member in killed:
-                member.start_anew()
+                member.replace()
             heal(synchronous.cluster)
         history.judge(loses_nothing=True)
     finally:

@@ -39,7 +39,7 @@ def test_lost_leader_is_replaced(stage, proxies):
     try:
         change = history.change("kill -9", lambda old: old.kill())
     finally:
-        old.start_anew()
+        old.replace()
     history.judge()
     assert change.new != change.old
     assert change.served_after < 1

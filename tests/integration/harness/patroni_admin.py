@@ -113,11 +113,7 @@ def replace(member):
         os.killpg(member.process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass  # nor was it being copied
-    member.start_anew()
-
-
-def freeze_patroni(member):
-    os.kill(member.process.pid, signal.SIGSTOP)
+    member.replace()
 
 
 def thaw_patroni(member):
