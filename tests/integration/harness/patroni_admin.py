@@ -61,7 +61,13 @@ def is_running(member):
 
 
 def sync_standbys(cluster):
-    """Those that Patroni lets win, by the store."""
+    """Those that Patroni lets win, by the store, and that the leader waits for: after its
+    restart it does not at once."""
+    leader = cluster.leader()
+    if leader is None:
+        return []
+    names = leader.query("select coalesce(array_agg(application_name), '{}') "
+                         "from pg_stat_replication where sync_state = 'sync'")[0]
 
     def is_one(member):
         try:
@@ -70,7 +76,7 @@ def sync_standbys(cluster):
         except OSError:
             return False
 
-    return [m for m in cluster.members if is_running(m) and is_one(m)]
+    return [m for m in cluster.members if m.name in names and is_running(m) and is_one(m)]
 
 
 def make_synchronous(cluster, is_synchronous=True):
