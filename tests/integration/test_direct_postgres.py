@@ -271,8 +271,10 @@ def wait_until_nowhere(cluster, mark, began):
 
 
 def start_client(program, *args, port):
+    """SIGINT counts for it even where we are run in the background, which ignores it."""
     return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", os.path.join(binaries(), program), *args,
+        ["env", "--default-signal=INT", "setpriv", "--pdeathsig", "KILL",
+         os.path.join(binaries(), program), *args,
          f"host=127.0.0.1 port={port} user=postgres dbname=postgres"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
