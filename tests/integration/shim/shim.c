@@ -34,7 +34,7 @@ enum operation {
 	OP_LOG,   /* a write to standard error */
 	OP_EPOLL, /* before events are handed to an event loop */
 	OP_CONNECT,
-	OP_WRITE, /* any other write: the rings between threads */
+	OP_WRITE, /* any other write, the rings between threads: after it */
 	OP_COUNT,
 };
 
@@ -336,8 +336,12 @@ ssize_t write(int fd, const void *data, size_t size)
 
 	if (real == NULL)
 		real = REAL(write);
-	delay(fd == STDERR_FILENO ? OP_LOG : OP_WRITE);
-	return real(fd, data, size);
+	if (fd == STDERR_FILENO)
+		delay(OP_LOG);
+	ssize_t n = real(fd, data, size);
+	if (fd != STDERR_FILENO)
+		delay(OP_WRITE);
+	return n;
 }
 
 int epoll_wait(int fd, struct epoll_event *events, int size, int timeout)
