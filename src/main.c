@@ -16,11 +16,9 @@
 #include "base/thread.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "control/observer.h"
 
 #define DEFAULT_KEEPALIVE_S 15 /* idle and interval, as Go's, hence stolon-proxy's */
-
-/* By the observer, with --members as with Patroni. */
-#define MOST_SERVERS_ASKED 128
 
 /* For the whole end, whatever hangs. */
 #define STOP_LIMIT_MS 1800
@@ -43,7 +41,7 @@ static int kept_descriptors(const struct config *config)
 {
 	bool asks = config->members.count > 0 || config->cluster_format == CLUSTER_FORMAT_PATRONI;
 
-	return asks ? MOST_SERVERS_ASKED : 0;
+	return asks ? OBSERVER_MOST_SERVERS : 0;
 }
 
 static struct control_settings settings_of(const struct config *config)

@@ -3,9 +3,10 @@
 #ifndef PGSPLICE_CONTROL_MEMBER_PLACES_H
 #define PGSPLICE_CONTROL_MEMBER_PLACES_H
 
+#include "control/observer.h"
 #include "net/dns.h"
 
-#define MEMBER_MAX_PLACES 128
+#define MEMBER_MAX_PLACES OBSERVER_MOST_SERVERS
 
 /* One server: an address of a name. An address that several names have is one. */
 struct member_place {

@@ -7,6 +7,9 @@
 #include "control/source.h"
 #include "probe/probe.h"
 
+/* Servers that one observer is given at the most; each may keep a connection. */
+#define OBSERVER_MOST_SERVERS 128
+
 struct observer_settings {
 	struct probe_settings probe; /* without dns, which the observer has of its own */
 	struct tls_settings tls;     /* for places with is_https; its texts must outlive it */

@@ -53,7 +53,7 @@ struct patroni {
 	int64_t told_valid_until_ms;
 };
 
-static inline int64_t patroni_ttl_ms(const struct patroni *p)
+static inline int64_t patroni_source_ttl_ms(const struct patroni *p)
 {
 	return p->keys == NULL ? 30 * MS_PER_S : patroni_view_config(p->keys)->ttl_s * MS_PER_S;
 }

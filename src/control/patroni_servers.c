@@ -8,10 +8,9 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "control/observer.h"
 #include "net/url.h"
 #include "routing/resolve.h"
-
-#define MAX_ASKED 128
 
 struct server {
 	struct patroni_server known; /* what others see */
@@ -252,13 +251,13 @@ uint64_t patroni_servers_digest(const struct patroni_servers *servers)
 
 static void plan(struct patroni_servers *p, bool hurry)
 {
-	struct observer_place places[MAX_ASKED];
+	struct observer_place places[OBSERVER_MOST_SERVERS];
 	size_t count = 0;
 	uint64_t digest = hurry;
 
 	list_for_each (node, &p->servers) {
 		struct server *s = CONTAINER_OF(node, struct server, node);
-		if (count == MAX_ASKED || !place_of(s, &places[count]))
+		if (count == OBSERVER_MOST_SERVERS || !place_of(s, &places[count]))
 			continue;
 		digest = add_to_digest(digest, &places[count].id, sizeof(places[count].id));
 		digest = add_to_digest(digest, &places[count].addr, sizeof(places[count].addr));

@@ -111,7 +111,7 @@ struct view *patroni_make_view(struct patroni *p, const struct patroni_decision 
 		.why = why,
 		.generation = ++p->generation,
 		.check_interval_ns = PATRONI_READ_EVERY_MS * NS_PER_MS,
-		.proxy_timeout_ns = patroni_ttl_ms(p) * NS_PER_MS,
+		.proxy_timeout_ns = patroni_source_ttl_ms(p) * NS_PER_MS,
 		.members = members,
 		.holds_new_clients = d->hold_new_clients,
 	};

@@ -50,7 +50,7 @@ static void tell(struct patroni *p, const struct patroni_decision *d)
 	struct watch_update update = {.outcome = WATCH_VIEW, .text = ""};
 
 	update.read_sent_ms =
-		d->member == NULL ? clock_boot_ms() : d->valid_until_ms - patroni_ttl_ms(p);
+		d->member == NULL ? clock_boot_ms() : d->valid_until_ms - patroni_source_ttl_ms(p);
 	update.view = patroni_make_view(p, d);
 	if (update.view == NULL) {
 		/* Nothing new: the route that there is ends by itself. */

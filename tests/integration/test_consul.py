@@ -27,6 +27,10 @@ def consul(request):
     fake.close()
 
 
+# Sessions that others take over, or that end by themselves, the fake does not have.
+only_the_real_one = pytest.mark.parametrize("consul", ["real"], indirect=True)
+
+
 @pytest.fixture
 def stage(consul, make_consul_stage):
     return make_consul_stage(consul)
@@ -161,9 +165,8 @@ def test_a_key_that_is_deleted_comes_back(stage):
     assert echoes(client)
 
 
+@only_the_real_one
 def test_a_key_that_another_session_took_is_taken_back(consul, stage):
-    if isinstance(consul, FakeConsul):
-        pytest.skip("the fake has no acquire outside of transactions")
     stage.ready(check_interval="1s")
     key, ours = stage.store.info_key(stage.proxy.uid), stage.store.session_of(stage.proxy.uid)
     value = stage.store.info_text(stage.proxy.uid)
@@ -199,10 +202,9 @@ def test_a_prefix_with_a_first_slash_is_the_one_without(consul, make_consul_stag
 
 
 @pytest.mark.full
+@only_the_real_one
 def test_the_key_of_a_killed_proxy_expires(stage, consul):
     """Nobody deletes it: Consul does, within twice the session's TTL."""
-    if isinstance(consul, FakeConsul):
-        pytest.skip("the fake lets no session expire")
     stage.ready(check_interval="1s", proxy_timeout="5s")
     stage.proxy.send_signal(signal.SIGKILL)
     began = time.monotonic()

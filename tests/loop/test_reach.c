@@ -1,7 +1,7 @@
 /* probe/reach against servers that the test plays by hand. */
+#include "../descriptors.h"
 #include "rig.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -115,30 +115,18 @@ static void check_closed(struct rig *rig, int *fd)
 
 /* Descriptors: a sanitizer counts memory only */
 
-static int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
-
-static int before;
+static size_t before;
 
 static int setup(void **state)
 {
-	before = descriptors();
+	before = count_descriptors();
 	return rig_setup(state);
 }
 
 static int teardown(void **state)
 {
 	rig_teardown(state);
-	return descriptors() == before ? 0 : -1;
+	return count_descriptors() == before ? 0 : -1;
 }
 
 /* Tests */

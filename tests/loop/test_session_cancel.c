@@ -1,9 +1,9 @@
 /* CancelRequests on the direct port: to whom they go, whole and once. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../descriptors.h"
 #include "base/clock.h"
 #include "members.h"
 #include "wire/startup.h"
@@ -68,17 +68,6 @@ static void hear_copy(struct members *m, size_t index, const uint8_t *data, size
 	close(h.fd);
 	rig_run_for(m->rig, 5);
 	assert_true(members_is_quiet(m, index));
-}
-
-static size_t count_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (readdir(folder) != NULL)
-		count++;
-	closedir(folder);
-	return count;
 }
 
 static void test_a_cancel_goes_to_every_member_once(void **state)

@@ -1,9 +1,9 @@
 /* A storm: clients that come, talk and end at random through a pool of workers, and
  * servers that echo, on threads of their own; the test itself is control. */
 #include "storm.h"
+#include "../descriptors.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -147,17 +147,6 @@ static void start_client(struct storm *s, unsigned number)
 }
 
 /* The stage */
-
-static size_t count_descriptors(void)
-{
-	DIR *folder = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	while (readdir(folder) != NULL)
-		count++;
-	closedir(folder);
-	return count;
-}
 
 static int listen_on(uint32_t ip, struct addr *ret_addr)
 {

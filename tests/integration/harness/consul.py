@@ -2,8 +2,6 @@
 and what a sentinel or an administrator does with them."""
 
 import base64
-import fcntl
-import hashlib
 import http.client
 import json
 import os
@@ -13,6 +11,7 @@ import signal
 import subprocess
 import urllib.parse
 
+from .cache import cached_path, make_once
 from .ports import free_port
 from .store import FileStore
 from .wait import wait_until
@@ -24,19 +23,11 @@ ROOT_TOKEN = "11111111-2222-3333-4444-555555555555"
 # The program
 
 
-def cached_path():
-    digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((MODULE / name).read_bytes())
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(cache) / "pgsplice" / ("consul-" + digest.hexdigest()[:12])
-
-
 def find_program(may_build):
     """(path, None) or (None, why not). Building takes minutes, once a machine."""
     if os.environ.get("CONSUL_BIN"):
         return os.environ["CONSUL_BIN"], None
-    path = cached_path()
+    path = cached_path("consul", MODULE / "go.mod", MODULE / "go.sum")
     if path.exists():
         return str(path), None
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
@@ -44,11 +35,7 @@ def find_program(may_build):
         return None, "no Consul: Go, which would build it, is not installed"
     if not may_build:
         return None, "no Consul: it is not built yet, tests/run --full does that"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(str(path) + ".lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            _build(go, path)
+    make_once(path, lambda: _build(go, path))
     return str(path), None
 
 

@@ -1,38 +1,28 @@
 """Which Patroni: the one of the system, and a current one that is installed for the tests."""
 
-import fcntl
-import hashlib
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
+from .cache import cached_path, make_once
+
 REQUIREMENTS = (pathlib.Path(__file__).resolve().parents[2] / "tools" / "patroni" /
                 "requirements.txt")
-
-
-def cached_path():
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(cache) / "pgsplice" / f"patroni-{digest}"
 
 
 def find_current(may_install):
     """(path, None) or (None, why not). Installing takes a minute, once a machine."""
     if os.environ.get("PATRONI_CURRENT_BIN"):
         return os.environ["PATRONI_CURRENT_BIN"], None
-    folder = cached_path()
+    folder = cached_path("patroni", REQUIREMENTS)
     program = str(folder / "bin/patroni")
     if folder.exists():
         return program, None
     if not may_install:
         return None, "no current Patroni: it is not installed yet, tests/run --full does that"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(str(folder) + ".lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            _install(folder)
+    make_once(folder, lambda: _install(folder))
     return program, None
 
 

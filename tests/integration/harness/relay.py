@@ -6,6 +6,7 @@ import socket
 import threading
 
 from .ports import free_port
+from .selecting import select_for
 
 _MOST = 65536
 
@@ -121,13 +122,7 @@ class Relay:
         events = selectors.EVENT_WRITE if end.out else 0
         if not end.is_over and len(end.other.out) < _MOST:
             events |= selectors.EVENT_READ
-        known = end.sock.fileno() in self._selector.get_map()
-        if events and known:
-            self._selector.modify(end.sock, events, end)
-        elif events:
-            self._selector.register(end.sock, events, end)
-        elif known:
-            self._selector.unregister(end.sock)
+        select_for(self._selector, end.sock, events, end)
 
     def _close(self, end):
         self._pairs = [pair for pair in self._pairs if end not in pair]

@@ -11,6 +11,7 @@ import threading
 import time
 
 from .ports import free_port
+from .selecting import select_for
 from .wait import wait_until
 
 _MOST_PENDING = 1 << 20
@@ -234,13 +235,7 @@ class RecordingServer:
             events |= selectors.EVENT_READ
         if c.out:
             events |= selectors.EVENT_WRITE
-        registered = c.sock.fileno() in self._selector.get_map()
-        if events and registered:
-            self._selector.modify(c.sock, events, c)
-        elif events:
-            self._selector.register(c.sock, events, c)
-        elif registered:
-            self._selector.unregister(c.sock)
+        select_for(self._selector, c.sock, events, c)
 
     def _close(self, c):
         if c.closed:
