@@ -122,7 +122,7 @@ void check_on_deadline(void *arg)
 {
 	struct control *c = arg;
 
-	log_warn("the store has not confirmed the leader in time",
+	log_warn("nobody has confirmed the leader in time",
 		 log_stolon("check timeout timer fired"),
 		 log_number("timeout_ms", c->handover.proxy_timeout_ns / NS_PER_MS));
 	handover_expire(&c->handover, clock_boot_ms());

@@ -376,6 +376,6 @@ void session_list_refresh(struct session_list *list)
 	unsigned count = abort_forbidden(list, &cut);
 	session_list_finish_cut(list, &cut);
 	if (count > 0)
-		log_warn("worker: the store has not confirmed the leader in time, sessions cut",
+		log_warn("worker: nobody has confirmed the leader in time, sessions cut",
 			 log_number("count", count));
 }

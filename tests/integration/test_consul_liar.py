@@ -115,7 +115,7 @@ def test_a_token_file_that_holds_another_token_is_read_again(fake, make_consul_s
     stage.store.wait_for_new_info(stage.proxy.uid)
     stage.store.wait_for_new_info(stage.proxy.uid)
     assert echoes(client)
-    assert not stage.proxy.find_log("has not confirmed the leader in time")
+    assert not stage.proxy.find_log("nobody has confirmed the leader in time")
 
 
 # Puts out of step

@@ -106,7 +106,7 @@ def test_a_restart_of_etcd_forgets_tokens_which_are_renewed(guarded, own_etcd, p
     stage.store.client.log_in("root", "rootpw")
     stage.store.wait_for_new_info(stage.proxy.uid, 4)
     assert echoes(client)
-    assert not stage.proxy.find_log("has not confirmed the leader in time")
+    assert not stage.proxy.find_log("nobody has confirmed the leader in time")
     for uid in ("db2", "db1"):  # and so is that of the watch
         acknowledged, _ = stage.change_leader(uid)
         assert acknowledged < 1.5
@@ -166,7 +166,7 @@ def test_accounts_may_be_enabled_while_it_runs(own_etcd, own_stage, password_fil
         stage.store.wait_for_new_info(stage.proxy.uid, 2)
     assert echoes(client)
     assert stage.change_leader("db1")[0] < 1
-    assert not stage.proxy.find_log("has not confirmed the leader in time")
+    assert not stage.proxy.find_log("nobody has confirmed the leader in time")
 
 
 def test_without_an_account_enabling_them_is_an_outage_until_the_deadline(own_etcd, own_stage):
@@ -174,7 +174,7 @@ def test_without_an_account_enabling_them_is_an_outage_until_the_deadline(own_et
     own_etcd.client.enable_accounts()
     stage.store.client = own_etcd.client
     stage.proxy.wait_for_log(r"cannot read the cluster data.*--store-user")
-    stage.proxy.wait_for_log("has not confirmed the leader in time")
+    stage.proxy.wait_for_log("nobody has confirmed the leader in time")
     wait_until(lambda: probe(stage.proxy.port) == "refused", 3)
     # Whatever its watch, which etcd never checks again, still brings.
     stage.publish("")

@@ -141,7 +141,7 @@ def test_a_store_out_of_reach_is_fenced_at_the_deadline_and_found_again(kind, st
     finally:
         kind.end_silence()
     assert 1.3 < took < 2.5
-    stage.proxy.wait_for_log("has not confirmed the leader in time")
+    stage.proxy.wait_for_log("nobody has confirmed the leader in time")
     wait_for_probe(stage.proxy.port, "forwards", 15)
     stage.change_leader("db2", 10)
 
@@ -157,7 +157,7 @@ def test_a_short_outage_cuts_nobody(kind, stage):
         kind.end_silence()
     stage.store.wait_for_new_info(stage.proxy.uid, 10)
     assert echoes(client)
-    assert not stage.proxy.find_log("has not confirmed the leader in time")
+    assert not stage.proxy.find_log("nobody has confirmed the leader in time")
 
 
 def test_a_large_document_is_read(stage):
