@@ -122,8 +122,7 @@ void check_on_deadline(void *arg)
 {
 	struct control *c = arg;
 
-	log_warn("nobody has confirmed the leader in time",
-		 log_stolon("check timeout timer fired"),
+	log_warn("nobody has confirmed the leader in time", log_stolon("check timeout timer fired"),
 		 log_number("timeout_ms", c->handover.proxy_timeout_ns / NS_PER_MS));
 	handover_expire(&c->handover, clock_boot_ms());
 	if (c->settings->stop_listening && listening_set(c->listening) != NULL) {
