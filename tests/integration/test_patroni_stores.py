@@ -5,7 +5,7 @@ import pytest
 
 from harness import holds_for, wait_until
 from harness.members import Session
-from harness.patroni_admin import configure, heal, switch_over
+from harness.patroni_admin import configure, heal, switch_over, wait_for_loops
 from harness.patroni_store import ConsulKeys, EtcdV2, EtcdV3
 
 pytest_plugins = ["harness.consul_stage", "harness.patroni_fixtures"]
@@ -78,9 +78,10 @@ def test_a_short_outage_of_the_store_cuts_nobody(stage, proxies):
 def test_a_session_that_consul_has_lost_costs_no_client_its_own(stage, proxies):
     """With it go the keys of the leader, who puts them there anew in his next loop."""
     consul = stage.store.server.client
-    configure(stage.cluster, loop_wait=1)
-    sessions = [Session(p.port) for p in proxies]
     leader = stage.cluster.leader()
+    configure(stage.cluster, loop_wait=1)
+    wait_for_loops(leader, 3)
+    sessions = [Session(p.port) for p in proxies]
     before = consul.get("service/main/leader")
     consul.destroy(before["Session"])
     again = wait_until(lambda: consul.get("service/main/leader"), 10, step=0.005)

@@ -41,6 +41,18 @@ def configure(cluster, **settings):
     call_until_done(cluster, cluster.members, "PATCH", "/config", settings)
 
 
+def wait_for_loops(member, count):
+    """Until its Patroni has looked at the store so often again, each in a second of its own:
+    what was configured before is in force then."""
+    seen = {member.status().get("dcs_last_seen")}
+
+    def looked():
+        seen.add(member.status().get("dcs_last_seen"))
+        return len(seen - {None}) > count
+
+    wait_until(looked, 30, member.cluster.logs, step=0.1)
+
+
 def pause(cluster, is_paused=True):
     """Until all running members have seen it."""
     configure(cluster, pause=is_paused or None)
