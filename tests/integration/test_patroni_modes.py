@@ -9,7 +9,7 @@ import pytest
 from harness import holds_for, wait_until
 from harness.members import Session, ask_through, server_behind, wait_for_server
 from harness.patroni_admin import (end_patroni, heal, make_synchronous, pause, replace, resume,
-                                   stop_postgres, switch_over, sync_standbys)
+                                   stop_postgres, switch_over, sync_standbys, ttl_s)
 from harness.patroni_history import Notes, Writable
 from harness.patroni_store import EtcdV3
 
@@ -46,7 +46,7 @@ def synchronous(stage):
     make_synchronous(stage.cluster, False)
 
 
-def wait_for_no_lock(stage, timeout=TTL_S + 10):
+def wait_for_no_lock(stage, timeout=30):
     wait_until(lambda: stage.store.leader() == "", timeout, "the lock to go", step=0.05)
 
 
@@ -121,13 +121,14 @@ def test_without_a_store_a_paused_leader_stays_for_those_who_ask_it(paused):
     strict, = paused.start_proxies("sql", options=["--store-outage=strict"])
     leader = paused.cluster.leader()
     kept, lost = Session(asking.port), Session(strict.port)
+    ttl = ttl_s(paused.cluster)
     paused.store.freeze()
     try:
         began = time.monotonic()
-        wait_until(lambda: not lost.works(), TTL_S + 1, "the deadline", step=0.05)
+        wait_until(lambda: not lost.works(), ttl + 1, "the deadline", step=0.05)
         print(f"strict: cut {time.monotonic() - began:.2f} s after the store was lost")
         holds_for(lambda: kept.works() and server_behind(asking.port) == leader.port,
-                  began + TTL_S + 2 - time.monotonic(), step=0.1)
+                  began + ttl + 2 - time.monotonic(), step=0.1)
         assert server_behind(strict.port) is None
     finally:
         paused.store.thaw()

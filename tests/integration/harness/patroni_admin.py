@@ -41,6 +41,11 @@ def configure(cluster, **settings):
     call_until_done(cluster, cluster.members, "PATCH", "/config", settings)
 
 
+def ttl_s(cluster):
+    """In force: a new Patroni keeps no less than 20 s, whatever it is told."""
+    return json.loads(call(cluster.leader(), "GET", "/config"))["ttl"]
+
+
 def wait_for_loops(member, count):
     """Until its Patroni has looked at the store so often again, each in a second of its own:
     what was configured before is in force then."""
